@@ -56,9 +56,9 @@ func NewDetails(kind string) Details {
 	return nil
 }
 
-// Warden does for the sinks of one type and name, in the relay's monitor, what they may not do in the worker, which
-// only names what it wants: which file or program that is the Warden knows from the configuration. Serve is
-// called by several goroutines, the others by one.
+// Warden does in the relay's monitor, for the sinks of one type and name, what they may not do in the worker. The
+// worker only names what it wants; which file or program that is the Warden knows from the configuration. Serve is
+// called by several goroutines, the other methods by one.
 type Warden interface {
 	// Configure gives the Warden the sink as the configuration has it now. What was opened before stays.
 	Configure(config.Sink)
@@ -71,8 +71,8 @@ type Warden interface {
 	Close()
 }
 
-// WardenSettings are the settings of a sink, of type C, for its Warden, which embeds them as its Configure and Retire. They wait
-// for no disk, whatever Serve does meanwhile.
+// WardenSettings are the settings of a sink, of type C, for its Warden. A Warden that embeds them has Configure and
+// Retire, which wait for nothing that Serve does, such as a disk that hangs.
 type WardenSettings[C any] struct{ now atomic.Pointer[C] }
 
 // Configure implements Warden.
@@ -104,7 +104,7 @@ func NewWarden(kind string) Warden {
 // Item is what a worker calls the sink when it asks its monitor for something.
 func Item(cfg *config.Sink) string { return cfg.Type + "/" + cfg.Name }
 
-// lacking is the Writer of a type of sink that this program does not have.
+// lacking is the Writer of a sink whose type this program does not have.
 type lacking string
 
 func (kind lacking) Write(context.Context, record.Batch) (int, error) {

@@ -198,8 +198,8 @@ func (p *Pump) write(ctx context.Context, b record.Batch) (n int, err error) {
 	return p.w.Write(ctx, b)
 }
 
-// pauseAfter returns how long a place is left alone that has failed: up to half more or less than
-// backoff, and never less than it has asked for.
+// pauseAfter returns how long a place that has failed is left alone: up to half more or less than backoff, and never
+// less than the place has asked for.
 func pauseAfter(err error, backoff time.Duration) time.Duration {
 	pause := backoff/2 + rand.N(backoff)
 	if delayed, ok := errors.AsType[Delayed](err); ok {

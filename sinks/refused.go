@@ -26,7 +26,7 @@ type Delayed interface {
 	RetryAfter() time.Duration
 }
 
-// Paced may be implemented by a Writer for which many small batches are dear.
+// Paced may be implemented by a Writer for which many small batches are expensive.
 type Paced interface {
 	// Pause is how long records may gather in the queue before the next Write. The Pump's
 	// goroutine calls it.

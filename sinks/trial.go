@@ -41,8 +41,8 @@ func (s *Step) Fact(name, format string, args ...any) {
 	}
 }
 
-// Doubt makes a step one that works but should not stay as it is. fix is what to do about it; of several
-// doubts the last one counts.
+// Doubt marks a step as one that works but should not stay as it is. fix is what to do about it. Of several doubts the
+// last one counts.
 func (s *Step) Doubt(fix, format string, args ...any) {
 	s.Verdict, s.Fix = Doubt, fix
 	text := fmt.Sprintf(format, args...)
@@ -124,7 +124,7 @@ func (t *Trial) Do(ctx context.Context, name string, try func(context.Context, *
 	return s.Verdict != Failed
 }
 
-// Hung reports whether a step did not end: then it still uses what it was given, which is not to be closed.
+// Hung reports whether a step did not end. Such a step still uses what it was given, so that must not be closed.
 func (t *Trial) Hung() bool { return t.hung }
 
 // fail makes s a step that failed.

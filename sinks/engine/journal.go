@@ -103,7 +103,7 @@ func (j *journal) files() ([]string, error) {
 	return names, nil
 }
 
-// load reads all there is. A file that is damaged counts up to there.
+// load reads all files. Of a damaged file it takes what precedes the damage.
 func (j *journal) load() (*found, error) {
 	f := new(found)
 	files, err := j.files()

@@ -10,8 +10,7 @@ import (
 // the queue give again is less, as positions are saved four times a second.
 const window = 1 << 17
 
-// idOf makes one number of a record's identity. Two records that differ have the same one about
-// as often as one of 64 bits says.
+// idOf makes a number of a record's identity. Two different records have the same number as rarely as 64 bits allow.
 func idOf(id record.ID) uint64 {
 	h := uint64(id.Millis) * 0x9e3779b97f4a7c15
 	h = bits.RotateLeft64(h, 29) ^ uint64(id.Serial)<<32 ^ uint64(id.Sum)
@@ -67,8 +66,7 @@ func (k *known) take(id, number uint64, hasID bool) bool {
 	return true
 }
 
-// passed says that the engine has a record that the queue gave, or will have it: what is sent,
-// and what was known.
+// passed says that the engine has, or is about to get, a record that the queue gave.
 func (k *known) passed(id, number uint64) {
 	if len(k.ends) == 0 {
 		return
@@ -82,7 +80,7 @@ func (k *known) passed(id, number uint64) {
 	}
 }
 
-// cross makes known once more what was given, where the record of that number is after an end.
+// cross makes the records given since the end before known again, once the record of that number is after an end.
 func (k *known) cross(number uint64) {
 	for len(k.ends) > 0 && number >= k.ends[0] {
 		for _, id := range k.given {

@@ -27,7 +27,7 @@ const (
 	opClose  = "close"
 )
 
-// asked are the arguments of these, as far as each takes some.
+// asked are the arguments of these; each operation uses some of them.
 type asked struct {
 	Dir      uint64
 	Name, To string

@@ -105,7 +105,7 @@ func (g guard) walk(dir string) (fd int, p location, err error) {
 	return fd, p, nil
 }
 
-// ahead notes in a refusal where the rest of the path leads if it has no links.
+// ahead adds to a refusal where the rest of the path leads if it has no links.
 func ahead(err error, real string, todo []string) error {
 	if e, ok := errors.AsType[*insecure](err); ok {
 		e.real = path.Join(real, path.Join(todo...))
@@ -179,8 +179,8 @@ func (g guard) judgeFile(st *unix.Stat_t, p location) error {
 	return refuse("it belongs to uid %d, in a directory where others than root can make files: move it away", st.Uid)
 }
 
-// admits reports whether the group that is to read the file may pass the directory fd. Where
-// there is an access control list that is left to whoever made it.
+// admits reports whether the group that is to read the file may pass the directory fd. Where the directory has an
+// access control list, its author is trusted with that.
 func (g guard) admits(fd int, st *unix.Stat_t) bool {
 	if g.gid == 0 || st.Mode&0o001 != 0 || (st.Gid == g.gid && st.Mode&0o010 != 0) {
 		return true

@@ -44,8 +44,8 @@ func (w *writer) lock(f handle) error {
 	return nil
 }
 
-// lockOfAnother decides whether a lock that another process has taken counts. Who may read a file may lock it, too, and that must not
-// stop its records.
+// lockOfAnother decides whether a lock that another process holds counts. A process that may only read the file can
+// lock it, too, which must not stop the sink's records.
 func (w *writer) lockOfAnother(f handle) error {
 	pid := holder(f)
 	switch {
@@ -71,7 +71,7 @@ func (w *writer) warnOnce(key, text string, fields ...zap.Field) {
 	}
 }
 
-// readySoon is ready, with patience for a lock that a process still has which is ending.
+// readySoon is ready, but waits for a lock whose holder is just ending.
 func (w *writer) readySoon(ctx context.Context, cont bool) (int64, error) {
 	for {
 		size, err := w.ready(cont)
@@ -86,7 +86,7 @@ func (w *writer) readySoon(ctx context.Context, cont bool) (int64, error) {
 	}
 }
 
-// holder returns the process that has f locked, as far as /proc/locks says it, otherwise 0.
+// holder returns the process that has locked f, according to /proc/locks, or 0.
 func holder(f handle) (pid int) {
 	st, err := f.Stat()
 	if err != nil {

@@ -222,7 +222,7 @@ func (w *writer) own(f handle, st *unix.Stat_t) {
 	}
 }
 
-// ownEvery is how often an owner or group is looked for that was not known.
+// ownEvery is how often an owner or group that was not known is looked up again.
 const ownEvery = 5 * time.Second
 
 // ownLate gives the file its owner and group when they are known at last, and the group the
@@ -259,7 +259,7 @@ func guardOf(cfg *Config) (g guard) {
 	return g
 }
 
-// warn reports once of each thing that the file cannot have it.
+// warn reports, once for each of owner, group and mode, that the file cannot have it.
 func (w *writer) warn(what, value string, err error) {
 	if err == nil {
 		return

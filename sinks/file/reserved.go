@@ -62,8 +62,8 @@ func addForeign(list []foreign, path, of string) []foreign {
 	return append(list, foreign{idOf(&st), of})
 }
 
-// named says whose file it will be that is made under the name of cfg's in the directory id, or that one is renamed to: that of a
-// log which may not exist at the moment.
+// named says to what a file will belong that is made in the directory id under the name of cfg's file, or under that
+// of a rotated one: a log of that name may not exist at the moment.
 func named(list []config.Reserved, id fileID, cfg *Config) (of string, taken bool) {
 	name := filepath.Base(cfg.Path)
 	for _, r := range list {

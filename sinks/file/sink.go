@@ -141,8 +141,7 @@ func (w *writer) write(ctx context.Context, b record.Batch) (int, error) {
 	return n, err
 }
 
-// ready sees to it that the right file is open and returns its size. Within a
-// line (cont) it stays the file that is open.
+// ready makes sure that the right file is open, and returns its size. Within a line (cont) the open file stays.
 func (w *writer) ready(cont bool) (int64, error) {
 	if w.f != nil && !cont && (w.stale || w.replaced()) {
 		if err := w.letGo(); err != nil {
@@ -201,9 +200,8 @@ func (w *writer) endTorn(cont bool) error {
 	return nil
 }
 
-// append writes the first n records of out. Of a write that was cut short it
-// takes back what is no whole record. It returns how many are in the file, and
-// synced where each batch is.
+// append writes the first n records of out. If the write was cut short, it removes what is not a whole record. It
+// returns how many records are in the file and, where each batch is synced, on disk.
 func (w *writer) append(out *format.Encoded, n int) (int, error) {
 	data := out.Bytes[:out.End(n-1)]
 	wrote := 0

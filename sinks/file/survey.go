@@ -26,8 +26,8 @@ func (c *Config) Survey(s *config.Surveyor) {
 	}
 }
 
-// refusal says why the sink would not open its file as things are; other errors, of what is missing for one, are nothing that it
-// refuses.
+// refusal says why the sink would refuse to open its file as things are. Other errors it returns, such as of a missing
+// directory, are no refusals.
 func (c *Config) refusal(s *config.Surveyor) error {
 	g := guardOf(c)
 	g.reserve(s.Reserved())

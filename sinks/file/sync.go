@@ -7,8 +7,8 @@ import (
 	"audisp-relay/sinks"
 )
 
-// syncer syncs files in a goroutine of its own, so that a slow disk holds up
-// the records of the next second, not the queue. It is the writer's.
+// syncer syncs files in a goroutine of its own, so that a slow disk holds up the sync of the next second, not the
+// queue. The writer owns it.
 type syncer struct {
 	fs   fileSystem
 	jobs chan syncJob // nil until there is one

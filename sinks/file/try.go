@@ -137,7 +137,7 @@ func (y *trial) space(_ context.Context, s *sinks.Step) error {
 	return nil
 }
 
-// rounded leaves out of a size the digits that no reader wants.
+// rounded rounds a size to the digits that a reader needs.
 func rounded(n config.Size) config.Size {
 	switch {
 	case n >= 10<<30:

@@ -19,7 +19,7 @@ import (
 // maxDirs is how many directories a sink may have open: its own, the compressor's, and those of the sink before a reload.
 const maxDirs = 8
 
-// maxNames bounds how many bytes of names opNames gives.
+// maxNames bounds how many bytes of names opNames returns.
 const maxNames = 32 << 10
 
 // warden is the sinks.Warden of a sink: it lets the worker have its file and what that is rotated to, and nothing beside them. All
@@ -33,7 +33,7 @@ type warden struct {
 	dirs map[uint64]*wardenDir
 }
 
-// wardenDir is an open directory, for the sink as it was then.
+// wardenDir is an open directory, with the settings that the sink had when it was opened.
 type wardenDir struct {
 	folder
 	cfg   *Config

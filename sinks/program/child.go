@@ -95,8 +95,7 @@ func (c *child) closedStdin() bool {
 	return known && !held && !c.ended()
 }
 
-// how says in which way an ended child has ended: "exit status 1", "signal: killed", and
-// what it said last.
+// how says how an ended child has ended: "exit status 1", "signal: killed", and the last line it wrote to stderr.
 func (c *child) how() string {
 	if c.stderr != nil {
 		if line := c.stderr.String(); line != "" {

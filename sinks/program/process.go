@@ -79,7 +79,7 @@ type ownProcess struct {
 
 func (o *ownProcess) pid() int { return o.p.Pid }
 
-// unreaped calls do while the number is surely that of the process, if it still is.
+// unreaped calls do while the number can only be that of the process, if the process is still there.
 func (o *ownProcess) unreaped(do func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -177,7 +177,8 @@ type started struct {
 	Pid    int
 }
 
-// askedProcess is a child of the monitor. If that has gone its end is not known, and this process ends, too.
+// askedProcess is a child of the monitor. If the monitor has gone, the end of the child is not known; but then this
+// process ends, too.
 type askedProcess struct {
 	m    *broker.Client
 	item string

@@ -135,8 +135,8 @@ func (k *children) input(fd int) (*os.File, error) {
 	return duplicate(fd)
 }
 
-// duplicate makes a file of its own of a descriptor, for a child. One that does not block stays so: package os makes one that
-// blocks of what did not when the file was made.
+// duplicate makes a file with a descriptor of its own, for a child. It stays non-blocking if fd is: package os would
+// make a blocking one of it otherwise.
 func duplicate(fd int) (*os.File, error) {
 	own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {

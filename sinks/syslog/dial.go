@@ -119,8 +119,8 @@ type namedServer struct {
 	lookUp func(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// follow lets go of a UDP socket whose server's name leads elsewhere now; the next write
-// makes another. While the name cannot be looked up all stays as it is.
+// follow closes a UDP socket if the server's name leads elsewhere now; the next write makes another. While the name
+// cannot be looked up nothing changes.
 func (w *writer) follow(ctx context.Context) {
 	host, _, err := net.SplitHostPort(w.cfg.Address)
 	if w.conn == nil || err != nil || time.Since(w.name.looked) < lookEvery {

@@ -42,9 +42,8 @@ type rawConner interface {
 	SyscallConn() (syscall.RawConn, error)
 }
 
-// link is a connected stream socket, in clear or with TLS over it. It belongs
-// to one goroutine and has none of its own: what the peer says is looked for
-// when there is time for it.
+// link is a connected stream socket, in clear or with TLS. It belongs to one goroutine and has none of its own: it
+// reads what the peer says when there is time for that.
 type link struct {
 	net.Conn // the socket
 	raw      syscall.RawConn

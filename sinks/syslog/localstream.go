@@ -38,7 +38,7 @@ func newLocalStream(c net.Conn, file local.File, fail func(error)) (*localStream
 	return s, nil
 }
 
-// detach returns a descriptor of its own for the socket of c, which it closes.
+// detach duplicates the socket of c, closes c, and returns the duplicate.
 func detach(c net.Conn) (fd int, err error) {
 	defer c.Close()
 	raw, err := c.(rawConner).SyscallConn()

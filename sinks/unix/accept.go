@@ -155,9 +155,8 @@ func (s *Sink) reject(uid int) []zap.Field {
 	return nil
 }
 
-// reap waits for the clients that had left before the present one came: its
-// place is free then, and with when_idle = "queue" what one has not taken goes to
-// the other.
+// reap waits until clients that had left before the present one came are gone: their places are free then, and with
+// when_idle = "queue" the present one gets what they had not taken.
 func (s *Sink) reap() {
 	s.poll.collect()
 	for _, c := range s.list() {

@@ -147,8 +147,8 @@ func kind(m fs.FileMode) string {
 	return "a file that is no socket"
 }
 
-// probe finds out by connecting whether a process listens at path. An error says which,
-// or why that is not known; without one and not stale there is nothing any more.
+// probe connects to find out whether a process listens at path. An error says which process, or why that is not known.
+// Without an error, and if the socket is not stale, nothing is at path any more.
 func probe(path string) (stale bool, err error) {
 	fd, err := sys.Socket(sys.AF_UNIX, sys.SOCK_STREAM|sys.SOCK_CLOEXEC|sys.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -261,7 +261,7 @@ func (r *server) stopListening(remove bool) {
 	r.lis = nil
 }
 
-// Details are what the status of a sink says of those that it serves, or of its collector.
+// Details are what the status of a sink says of its clients, or of its collector.
 type Details struct {
 	Pid     int      `json:"pid,omitempty"` // of the collector
 	Clients []Client `json:"clients,omitempty"`
