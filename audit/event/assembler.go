@@ -170,7 +170,7 @@ func (a *Assembler) addFrom(i int) (next int, done bool) {
 	return next, true
 }
 
-// joins does what take does with the common record: one more of cur.
+// joins is take for the usual record: one more of the current event.
 func (a *Assembler) joins(r *record.Record, i int) bool {
 	c := &a.cur
 	n := int(r.Len)
@@ -192,7 +192,7 @@ func (a *Assembler) joins(r *record.Record, i int) bool {
 	return true
 }
 
-// begins does what take does with the common first record of an event.
+// begins is take for the usual first record of an event.
 func (a *Assembler) begins(r *record.Record, i int) bool {
 	if a.live || a.at != nil || a.titled.head != nil || r.Type == record.TypeEOE || r.Type == record.TypeProctitle || r.Type == record.TypeNetfilter {
 		return false

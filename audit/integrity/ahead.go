@@ -41,7 +41,7 @@ func (a *ahead) clear() {
 // has reports whether serial is marked.
 func (a *ahead) has(serial uint32) bool { return a.n > 0 && a.marks.seen(serial) }
 
-// move takes the marks of first to last over to w, which has come that far.
+// move copies the marks of first to last to w, which has come that far.
 func (a *ahead) move(w *window, first, last uint32) {
 	for left := last - first + 1; left > 0 && a.n > 0; {
 		k, marked := a.marks.run(first, left)
@@ -117,8 +117,8 @@ func (n *node) logged(t *Tracker, r *record.Record, at time.Duration) arrival {
 	return fresh
 }
 
-// follow moves the window after a log that is far ahead of the stream, as it is where
-// it alone has a long time. No forger writes that many serials.
+// follow moves the window after a log that is far ahead of the stream, as after a long time in which only the log had
+// records. No forger writes that many serials.
 func (n *node) follow(t *Tracker, r *record.Record, at time.Duration) {
 	const step = windowSize / 4
 	if n.ahead.n > step && r.Serial-n.window.high > 2*step {

@@ -103,7 +103,7 @@ func (n *node) logStop(r *record.Record, at time.Duration) {
 	}
 }
 
-// addGaps adds the gap g, in pieces where it has stops that the log has shown.
+// addGaps adds the gap g, divided where the log has shown stops within it.
 func (n *node) addGaps(t *Tracker, g gap) {
 	later := n.stops[:0]
 	for _, s := range n.stops {

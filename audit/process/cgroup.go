@@ -56,7 +56,7 @@ func FindInProc(pid int, millis int64) (unit, container string, ok bool) {
 	return is.unit, is.container, ok
 }
 
-// SetPlaces has the table find out, from now on, where processes are, nil has it end that. It asks nobody where it cannot
+// SetPlaces sets what finds out where processes are from now on; nil ends that. The table does not ask where it cannot
 // know the processes by their numbers.
 func (t *Table) SetPlaces(f Finder) {
 	t.mu.Lock()
@@ -85,7 +85,7 @@ func (t *Table) lookUp(p *Process) (is place, ok bool) {
 	return is, ok
 }
 
-// findStarted finds out where those are that run already, until a time.
+// findStarted finds out, until a time, where the processes are that run already.
 func (t *Table) findStarted(list []*Process, until time.Time) {
 	if t.find == nil {
 		return
@@ -100,8 +100,8 @@ func (t *Table) findStarted(list []*Process, until time.Time) {
 	}
 }
 
-// findPlace finds out where a process is that has become known: from /proc, else it is where the one is that it inherits
-// from.
+// findPlace finds out where a process is that has become known: from /proc, else it takes the place of the process
+// that this one inherits from.
 func (t *Table) findPlace(p *Process) {
 	if t.find == nil {
 		return
@@ -154,9 +154,9 @@ func (t *Table) keepPlace(is place) *place {
 	return &is
 }
 
-// readPlace reads where a process is that ran at a time; it and now are ms since 1970. ok is false when it has ended since, as one
-// that has its number now was started later; when that time was long ago; and when the clock was set back since, as then whatever has
-// the number seems to have been started before.
+// readPlace reads where a process is that ran at a time; it and now are ms since 1970. ok is false in three cases: the
+// process has ended since, so that the one that has its number was started later; that time was long ago; or the clock
+// was set back since, so that whatever has the number seems to have been started before.
 func readPlace(proc string, pid int, millis, now int64) (is place, ok bool) {
 	if now-millis > maxLate || millis > now {
 		return is, false
@@ -230,8 +230,8 @@ func unitOf(path string) string {
 // containerID is the length of the ids of containers that docker, containerd, podman and cri-o give: 32 bytes in hex.
 const containerID = 64
 
-// containerOf returns the id of the outermost container in a path: "docker-ID.scope", "cri-containerd-ID.scope", "/docker/ID".
-// A "libpod-conmon-ID.scope" has what watches over the container.
+// containerOf returns the id of the outermost container in a path: "docker-ID.scope", "cri-containerd-ID.scope",
+// "/docker/ID". A "libpod-conmon-ID.scope" is not the container, but what watches over it.
 func containerOf(path string) string {
 	for name := range strings.SplitSeq(path, "/") {
 		name = strings.TrimSuffix(name, ".scope")

@@ -8,8 +8,8 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// Current is the table in use, if there is one; which it is may change while it is asked. It may be used by any
-// goroutine, and as a nil pointer.
+// Current is the table in use, if there is one. Another one may replace it at any time. Any goroutine may use it, and
+// a nil pointer.
 type Current struct{ table atomic.Pointer[Table] }
 
 // Set makes t the table in use, nil for none.
@@ -31,7 +31,7 @@ func (c *Current) Of(x *Context, b *record.Batch, i, j int) (known bool) {
 // MaxAncestors is how many ancestors of the parent a Context has at most.
 const MaxAncestors = 6
 
-// Context is what a table knows of the process that made a system call. What is nil is not known.
+// Context is what a table knows of the process that made a system call. Fields that are nil are not known.
 type Context struct {
 	// Self is what the process ran when the call ended: of an execve the new program.
 	Self *Process
@@ -157,7 +157,7 @@ func (t *Table) spawner(p *Process) *Process {
 	return was
 }
 
-// addAncestors goes up from the parent. A process that is its own ancestor, which no kernel has, ends that.
+// addAncestors adds the parent's ancestors. It ends at a process that is its own ancestor, which no kernel has.
 func (t *Table) addAncestors(c *Context) {
 	for p := c.Parent; p != nil && p.PPID() != 0 && c.Depth < MaxAncestors; {
 		next := t.at(p.ppid, p.at())

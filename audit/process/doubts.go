@@ -2,7 +2,7 @@ package process
 
 import "slices"
 
-// maxDoubts is how many losses are remembered. Of more, the first two become one.
+// maxDoubts is how many losses are remembered. If there are more, the first two become one.
 const maxDoubts = 64
 
 // doubts are the places of the stream where events are missing: an exec may have been among them.
@@ -57,8 +57,8 @@ func (d *doubts) between(since, m Moment) bool {
 	return false
 }
 
-// hole is a run of serials that have not come yet: the kernel's are dense (kernel/audit.c, audit_serial), but
-// come in another order now and then.
+// hole is a run of serials that have not come yet. The kernel's serials are dense (kernel/audit.c, audit_serial), but
+// sometimes come in another order.
 type hole struct {
 	first, last uint32
 	seen        int64 // ms: the latest time of an event when it was noticed

@@ -17,17 +17,17 @@ type entry struct {
 	shared     bool   // what that process has started has the same
 }
 
-// entries are those that were found last, by pid: what is found stays so, and most events are of the same processes. They are few,
-// since a process that is forgotten stays in memory with them.
+// entries are the entries that were found last, by pid. An entry stays what it is, and most events are of the same
+// processes. Only few are kept, since a process that the table forgets stays in memory with them.
 type entries [128]entry
 
-// maxChain is how many processes there may be from one up to the child of process 1.
+// maxChain is how many processes there may be on the way up to the child of process 1.
 const maxChain = 24
 
 // byInit is the way of a service.
 const byInit = "init"
 
-// entryOf finds out how the process that runs p was entered. It is certain if the whole way up to process 1 is.
+// entryOf finds out how the process that runs p was entered. That is certain if the whole way up to process 1 is.
 func (t *Table) entryOf(p *Process) entry {
 	if t.entries == nil {
 		t.entries = new(entries)
@@ -69,8 +69,8 @@ func (t *Table) keepEntry(p *Process, e entry) entry {
 	return e
 }
 
-// beginOf goes back to the first program that is known of the process that runs p, and returns it and the parent that had started
-// it: nil with sure for process 1, and where that is not certain.
+// beginOf returns the first program that is known of the process that runs p, and the parent that had started it. The
+// parent is nil, with sure, for process 1, and nil where it is not certain.
 func (t *Table) beginOf(p *Process) (first, parent *Process, sure bool) {
 	for range maxPrograms {
 		parent, sure = t.inheritsFrom(p)
@@ -82,7 +82,7 @@ func (t *Table) beginOf(p *Process) (first, parent *Process, sure bool) {
 	return p, nil, false
 }
 
-// lead returns who leads the first of a chain, of which the last is a service, root's or not.
+// lead returns the leader for the first process of a chain whose last process is a service, root's or not.
 func (t *Table) lead(chain []*Process, ofRoot bool) entry {
 	k := len(chain) - 1
 	service := chain[k]
@@ -102,7 +102,7 @@ func (t *Table) lead(chain []*Process, ofRoot bool) entry {
 	return entry{leader: service, way: byInit, shared: true}
 }
 
-// wayOf returns which way in a program is a part of, "" for other programs.
+// wayOf returns the kind of entry that a program makes, "" for other programs.
 func wayOf(p *Process) string {
 	switch name := p.name(); name {
 	case "sshd", "sshd-session", "sshd-auth": // the latter from OpenSSH 9.8 and 10 on
@@ -127,12 +127,12 @@ func (p *Process) name() string {
 	return exe[strings.LastIndexByte(exe, '/')+1:]
 }
 
-// isRuncInit reports whether p is what runc runs in a container until its program begins. It has copied itself, so that the path may
-// be any (runc, libcontainer/nsenter).
+// isRuncInit reports whether p is what runc runs in a container until the container's program begins. runc has copied
+// it, so that its path may be any (runc, libcontainer/nsenter).
 func isRuncInit(p *Process) bool { return strings.HasPrefix(p.Comm(), "runc:[") }
 
-// opens reports whether by, a program of a way in, has brought p in, and not only started it for itself: sshd has helpers that check
-// passwords, runc has hooks.
+// opens reports whether by, a program that makes entries, has let p in, and not only started it for its own work: sshd
+// has helpers that check passwords, runc has hooks.
 func (t *Table) opens(way string, by, p *Process) bool {
 	switch way {
 	case "sshd", "terminal":

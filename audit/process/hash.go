@@ -58,7 +58,8 @@ func (t *Table) askHash(p *Process, f file) {
 	}
 }
 
-// hashOf returns the hash of the program of p, nil where it is not known. Who was forked runs what its parent ran.
+// hashOf returns the hash of the program of p, nil where it is not known. A process that was forked and has executed
+// nothing runs the program of its parent.
 func (t *Table) hashOf(p *Process) *Hash {
 	for range maxForks {
 		if p == nil || p.hash != nil || (p.from != fromFork && !p.from.isUnsure()) {
@@ -94,8 +95,7 @@ func (t *Table) Hash(ctx context.Context) {
 	}
 }
 
-// hashProgram returns the hash of a program, nil where it is not certain that this is what was executed, or where that is too
-// large.
+// hashProgram returns the hash of a program, nil where it is too large or may not be the one that was executed.
 func hashProgram(ctx context.Context, r *hashRequest, known map[program]*Hash, buf []byte) *Hash {
 	// Whatever is at that path now is not opened before it is known what it is.
 	fd, err := unix.Open(r.p.Exe(), unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
@@ -129,7 +129,8 @@ func hashProgram(ctx context.Context, r *hashRequest, known map[program]*Hash, b
 	return sum
 }
 
-// identify returns what a file is known by. ok is false where it is not the one that was executed, or has changed since.
+// identify returns what identifies a file. ok is false where the file is not the one that was executed, or has changed
+// since.
 func identify(fd int, r *hashRequest) (is program, ok bool) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > r.most {
@@ -139,9 +140,9 @@ func identify(fd int, r *hashRequest) (is program, ok bool) {
 	return is, isDevice(r.file.dev, is.dev) && r.file.inode == strconv.FormatUint(st.Ino, 10) && isBefore(st.Ctim, r.p.millis) && showsChanges(fd)
 }
 
-// isDevice reports whether a file's device is that of a record, which is that of the file system (kernel/auditsc.c, audit_copy_inode).
-// Where stat(2) gives another one, as for each subvolume of btrfs, different files may have one inode number, and anybody can have a
-// file of that number on a file system of their own: so that is none.
+// isDevice reports whether a file's device is that of a record, which is that of the file system (kernel/auditsc.c,
+// audit_copy_inode). Where stat(2) returns another one, as for each subvolume of btrfs, different files may have one
+// inode number, and anybody can have a file of that number on a file system of their own; so the file does not count.
 func isDevice(text string, dev uint64) bool {
 	return text == fmt.Sprintf("%02x:%02x", unix.Major(dev), unix.Minor(dev))
 }
@@ -170,7 +171,7 @@ func showsChanges(fd int) bool {
 	return false
 }
 
-// readHash hashes all that r has, nil if that is not so many bytes.
+// readHash hashes all that r has, nil if r does not have exactly that many bytes.
 func readHash(ctx context.Context, r io.Reader, size int64, buf []byte) *Hash {
 	h, total := sha256.New(), int64(0)
 	for {

@@ -19,11 +19,11 @@ const maxChanges = 4096
 // another one with each exec.
 const maxOutcomes = 4096
 
-// maxHeirs is how many processes whose labels are not found out yet may be asked one after the other.
+// maxHeirs is how many processes in a chain may be asked whose labels are not known yet.
 const maxHeirs = 16
 
-// SetLabels has processes get other labels from now on, and those that there are, too. Of what an exec's key gave them,
-// labels stay that are among the new ones.
+// SetLabels sets the labels from now on, also for the processes that the table knows. Labels that an exec's key gave
+// stay if they are among the new ones.
 func (t *Table) SetLabels(l *Labels) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,7 +42,7 @@ func (t *Table) SetLabels(l *Labels) {
 // hole, and a second is for events whose calls took some time.
 const onTime = young - 1000
 
-// label finds out the labels of a process that has become known.
+// label determines the labels of a process that has become known.
 func (t *Table) label(p *Process) {
 	if t.labels == nil {
 		return
@@ -56,13 +56,13 @@ func (t *Table) label(p *Process) {
 	t.findLabels(p, 0)
 }
 
-// relabel finds out the labels of p again, of which more has become known.
+// relabel determines the labels of p again, after more of it has become known.
 func (t *Table) relabel(p *Process) {
 	p.state &^= labelled
 	t.label(p)
 }
 
-// labelByArgs finds out the labels of p again if its arguments, which were not known, say something of them.
+// labelByArgs determines the labels of p again if they depend on its arguments, which were not known before.
 func (t *Table) labelByArgs(p *Process) {
 	if t.labels != nil && len(t.labels.tried[OfCmdline]) > 0 && p.state&gone == 0 {
 		p.outcome = 0
@@ -70,7 +70,7 @@ func (t *Table) labelByArgs(p *Process) {
 	}
 }
 
-// dealWithLate has the labels of those found out again that became known after something that came late.
+// dealWithLate has the labels determined again of processes that became known after something that came late.
 func (t *Table) dealWithLate() {
 	if !t.late {
 		return
@@ -83,8 +83,8 @@ func (t *Table) dealWithLate() {
 	}
 }
 
-// unlabel has the labels of those found out again that became known after a time, ms since 1970: what they inherit may be in
-// doubt.
+// unlabel has the labels determined again of processes that became known after a time, ms since 1970: what they
+// inherit may be in doubt.
 func (t *Table) unlabel(since int64) {
 	if t.labels == nil {
 		return
@@ -106,8 +106,8 @@ func (t *Table) labelsOf(p *Process) (set uint64, names []string) {
 	return set, t.labels.names
 }
 
-// findLabels returns the labels of p that are certain. sure is false where there may be more. steps counts those that asked
-// before.
+// findLabels returns the labels of p that are certain. sure is false where there may be more. steps counts the
+// processes that were asked before in the chain.
 func (t *Table) findLabels(p *Process, steps int) (set uint64, sure bool) {
 	if p.state&labelled != 0 {
 		return p.labels, true

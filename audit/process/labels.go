@@ -82,8 +82,8 @@ func (l *Labels) AddKey(key string) error {
 // Add labels processes for which a regular expression (regexp/syntax) matches some part of the subject.
 func (l *Labels) Add(s Subject, expr, label string) error { return l.try(s, expr, label, false) }
 
-// Take takes a label away from processes for which a regular expression matches, whatever they have it for. The label must
-// be one that something gives.
+// Take takes a label away from processes for which a regular expression matches, whatever gave it to them. Something
+// must give the label.
 func (l *Labels) Take(s Subject, expr, label string) error { return l.try(s, expr, label, true) }
 
 func (l *Labels) try(s Subject, expr, label string, takes bool) error {
@@ -139,7 +139,7 @@ func compile(expr string) (re *regexp.Regexp, has string, err error) {
 	return re, literal(parsed), err
 }
 
-// literal returns the longest text that it finds in all that an expression matches.
+// literal returns the longest text that it can find in everything that an expression matches.
 func literal(re *syntax.Regexp) (longest string) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -233,7 +233,7 @@ func (l *Labels) of(s Subject, text string) (c change) {
 	return c
 }
 
-// ofPath returns what a path does to a process's labels, the empty one nothing.
+// ofPath returns what a path does to a process's labels; an empty path does nothing.
 func (l *Labels) ofPath(s Subject, path string) change {
 	switch {
 	case path == "":

@@ -96,7 +96,7 @@ func (t *Table) follow(r *record.Record) bool {
 	return true
 }
 
-// enter gives what /proc has said a serial, that of before the first record.
+// enter gives processes from /proc a serial, that before the first record.
 func (t *Table) enter(serial uint32) {
 	for _, p := range t.started {
 		p.serial, p.base = serial, serial
@@ -244,8 +244,8 @@ func isSameFile(known, exe string) bool {
 	return ok && (rest == "" || rest == deleted)
 }
 
-// noteFork learns of a child of who has made the call. Its number is one of the caller's own namespace (kernel/fork.c,
-// kernel_clone, pid_vnr): of the host's or of a container's.
+// noteFork learns of a child of the process that made the call. The child's number is one of the caller's own
+// namespace (kernel/fork.c, kernel_clone, pid_vnr): of the host's or of a container's.
 func (t *Table) noteFork(m Moment, c *call, child int32) {
 	pid := c.pid
 	parent := t.look(pid, m, m.Millis-young, 0)
@@ -315,7 +315,7 @@ func (t *Table) newProcess(m Moment, c *call, exe []byte, from source) *Process 
 	}
 }
 
-// unquote returns what a field with a text says, up to a NUL; nothing for (null). It may use scratch.
+// unquote returns the text in a field, up to a NUL; "" for (null). It may use scratch.
 func unquote(scratch, value []byte) []byte {
 	if string(value) == "(null)" {
 		return nil

@@ -213,8 +213,8 @@ func readSome(path string, most int) ([]byte, error) {
 // startOfClock is what sample.Ran counts from.
 var startOfClock = time.Now()
 
-// smallCircle is a number of pids that a host may give out in a few seconds: then the number of the last one
-// does not say how many it were.
+// smallCircle is the number of pids that a host may give out in a few seconds. With no more than that, the number of
+// the last one does not say how many were given out.
 const smallCircle = 1 << 20
 
 // readSample reads three small files in a proc(5), of which /proc/stat, which is long where there are many

@@ -119,8 +119,8 @@ func (r *reuse) after(millis int64) (before, after int64) {
 	return never, never
 }
 
-// settle finds out from where on p counts, if that can be known by now. In the time around the event, from one sample to
-// the next, the kernel may come past the pid when it gives it out to p. But not if p was known before.
+// settle finds out from where on p counts, if that can be known by now. Between the samples before and after the event
+// the kernel may pass the pid again when it gives it to p, but not if p was known before.
 func (r *reuse) settle(p *Process) {
 	at := p.millis
 	if p.state&known == 0 {

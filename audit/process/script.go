@@ -41,7 +41,7 @@ type file struct{ dev, inode string }
 // maxNumber bounds the digits that identify a file.
 const maxNumber = 20
 
-// expect keeps p in mind until its other records have come. The oldest is forgotten for it.
+// expect remembers p until its other records have come, and forgets the oldest exec for that.
 func (t *Table) expect(p *Process, items int64) {
 	e := &t.execs[t.exec]
 	t.exec = (t.exec + 1) % len(t.execs)
@@ -73,7 +73,7 @@ func mayBeScript(p *Process) bool {
 	return strings.HasPrefix(first, "/") && others != "" // few programs get a path as their name
 }
 
-// noteCWD learns from which directory on the paths of an exec count.
+// noteCWD learns the directory that relative paths of an exec start from.
 func (t *Table) noteCWD(m Moment, body []byte) {
 	e := t.expected(m)
 	value, ok := cutPrefix(record.TrimColon(body), "cwd=")
@@ -192,9 +192,9 @@ func (t *Table) scriptOfEnv(p *Process) string {
 	return env.Script()
 }
 
-// absolute returns the path that a name has from a directory on, without "." and ".."; it may use scratch. The directory is as
-// the kernel gives it (fs/d_path.c), without symbolic links. In a name any directory may be one, so that after it nobody knows
-// where ".." leads: then ok is false, as it is without a directory that is still there.
+// absolute returns the path that a name means in a directory, without "." and ".."; it may use scratch. The directory
+// is as the kernel writes it (fs/d_path.c), without symbolic links. A directory in the name may be a link, so that it
+// is not known where a ".." after it leads: then ok is false, as it is without a directory that still exists.
 func absolute(scratch, cwd, name []byte) (path []byte, ok bool) {
 	dst := scratch[:0]
 	if name[0] != '/' {

@@ -169,7 +169,7 @@ func (t *Table) insert(p *Process) (added bool) {
 	return true
 }
 
-// shrink evicts others while there is no room, but not the last one.
+// shrink evicts processes while there is no room, but never the last one.
 func (t *Table) shrink() {
 	for t.bytes > t.o.MaxBytes && t.oldest != t.newest {
 		t.evict()
@@ -204,7 +204,7 @@ func (t *Table) replace(old, p *Process) {
 // maxFresh bounds how many processes wait for a sample: it may never come. Together they have MaxBytes at most.
 const maxFresh = 8192
 
-// await has the next sample say from where on p counts, if it is to.
+// await waits for the next sample, if p needs one, to say from where on p counts.
 func (t *Table) await(p *Process) {
 	switch {
 	case p.given != notYet:
@@ -321,12 +321,12 @@ const maxForks = 16
 // at returns the program that a process ran at a moment, nil where that is not certain.
 func (t *Table) at(pid int32, m Moment) *Process { return t.look(pid, m, math.MaxInt64, 0) }
 
-// look is at, where holes count that were seen until a time, and after so many steps from a child to its parent.
+// look is at, but only holes count that were seen until a time. forks counts the steps from a child to its parent that led here.
 func (t *Table) look(pid int32, m Moment, until int64, forks int) *Process {
 	return t.lookBack(t.byPID[pid], m, until, forks)
 }
 
-// lookBack is look among p and the programs before it in its process.
+// lookBack is look for p and the programs before it in its process.
 func (t *Table) lookBack(p *Process, m Moment, until int64, forks int) *Process {
 	for p != nil && !m.notBefore(p.at()) {
 		if !serialBefore(m.Serial, p.serial) {
