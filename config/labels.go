@@ -97,7 +97,7 @@ func (t *Table) oneOrMore(name string) []string {
 	return []string{one}
 }
 
-// noteError reports what is wrong with a key, if there is something.
+// noteError reports the error of a key, if there is one.
 func (t *Table) noteError(key string, err error) {
 	if err != nil {
 		t.Errorf(key, "%v", err)

@@ -59,8 +59,8 @@ func Load(path string, auditLogs ...string) (*Config, []string, error) {
 	return c, warns, err
 }
 
-// Unread is what runs of a configuration that Load has given nothing of: the defaults. The built-in sink is among them only where
-// there is no file. One that cannot be read may be meant to keep readers out.
+// Unread returns what runs where Load returns no configuration: the defaults. Only if there is no file is the built-in
+// sink among them: a file that cannot be read may be meant to keep readers out.
 func Unread(err error) *Config {
 	c := Default()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -113,7 +113,7 @@ func (s *Surveyor) Owners(owner, group string) {
 	}
 }
 
-// Present reports whether there is something at path, and warns where not.
+// Present reports whether there is something at path, and warns if there is not.
 func (s *Surveyor) Present(key, path, then string) bool {
 	_, err := os.Stat(path)
 	switch {
@@ -158,8 +158,8 @@ func (s *Surveyor) OwnDir(key, dir string) {
 	}
 }
 
-// Only says what else than a regular file, or what has one of the types, has this path. No link there is followed, as whoever
-// opens the path follows none.
+// Only reports an error if path is something else than a regular file, or than one of the types. Like whatever opens
+// the path later, it does not follow a link there.
 func (s *Surveyor) Only(key, path string, types fs.FileMode) {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {

@@ -22,7 +22,7 @@ type Fact[T any] struct {
 // Known reports whether there is a value.
 func (f *Fact[T]) Known() bool { return f.Err == nil }
 
-// errNone is why a fact has no value where the machine has no such thing, and need not have one.
+// errNone is why a fact has no value where the machine does not have, and does not need, such a thing.
 var errNone = errors.New("there is none")
 
 // errNoAnswer is why a fact has no value that was not found out in time.

@@ -50,7 +50,7 @@ func splitLines(text string) []string {
 // syslogFiles are where a syslog daemon writes what auditd says.
 var syslogFiles = []string{"/var/log/syslog", "/var/log/messages", "/var/log/daemon.log"}
 
-// maxSyslog is how much of the end of such a file is read.
+// maxSyslog is how many bytes at the end of such a file are read.
 const maxSyslog = 1 << 20
 
 // messages collects what the running auditd has logged, from one place, so that nothing counts

@@ -28,8 +28,8 @@ type call struct {
 	args  []int // that are descriptors of directories
 }
 
-// fromCwd reports whether a relative name in a PATH record counts from cwd: not so if the
-// system call was given the descriptor of a directory, or may have been.
+// fromCwd reports whether a relative name in a PATH record starts from cwd. It does not if the system call was, or may
+// have been, given the descriptor of a directory.
 func (m *Matcher) fromCwd(path []byte) bool {
 	if m.b.Recs[m.main].Type != record.TypeSyscall { // io_uring has no arguments
 		return false

@@ -82,7 +82,7 @@ const (
 // fields are those that expressions may mention by their names.
 var fields = make(map[string]*field)
 
-// dotted are the words before the dot in names of fields, with what to write in the place of such a word alone.
+// dotted are the words before the dot in names of fields, and what to write instead of such a word alone.
 var dotted = map[string]string{"msg": "msg.acct and the like", "parent": "parent.exe or parent.cmdline"}
 
 // fieldNames are the names of fields, for suggestions.

@@ -24,7 +24,7 @@ const (
 	maxLists     = 32 // in one expression
 )
 
-// byteOrderMark is what editors of Windows put in front of a text.
+// byteOrderMark is what editors of Windows put at the beginning of a text.
 const byteOrderMark = "\ufeff"
 
 // List is the values in a file that an expression names with in file("..."): one a line, without the blanks around it. Lines that

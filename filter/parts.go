@@ -97,8 +97,9 @@ func (m *Matcher) readArgs() {
 	}
 }
 
-// loadArgs loads all arguments: whoever executes a program chooses how many it has, and an error would be a way around each rule. An event
-// bounds them, which has a MiB at most; what one with very many took goes when the next one is read.
+// loadArgs loads all arguments. It has no limit, since a program's caller chooses how many there are, and an error
+// would be a way around every rule. An event, at most 1 MiB, bounds them; the memory for very many is released when
+// the next event is read.
 func loadArgs(m *Matcher, v *value) {
 	m.readArgs()
 	if cap(v.texts) > maxList {
@@ -170,8 +171,8 @@ func loadAddr(m *Matcher, v *value) {
 	}
 }
 
-// readIPv6 returns the address that is written as one of IPv6, that of IPv4 where it is mapped. One that is written as IPv4
-// has one form only, and ok is false.
+// readIPv6 returns the address in an IPv6 text; for a mapped address that is the IPv4 one. ok is false for an address
+// written as IPv4, which has one form only.
 func readIPv6(s string) (ip netip.Addr, ok bool) {
 	if len(s) > maxAddr || strings.IndexByte(s, ':') < 0 {
 		return ip, false
@@ -180,7 +181,7 @@ func readIPv6(s string) (ip netip.Addr, ok bool) {
 	return ip.Unmap(), err == nil
 }
 
-// usualAddr returns an address of IPv6 in the form that loadAddr gives it, and any other text as it is.
+// usualAddr returns an IPv6 address in the form in which loadAddr gives addresses, and any other text unchanged.
 func usualAddr(s string) string {
 	if ip, ok := readIPv6(s); ok {
 		return ip.String()

@@ -143,7 +143,7 @@ func (r *Rules) Match(b *record.Batch, i, j int) []string {
 	return r.names
 }
 
-// askGroup asks the rules of a group, of those that need a search only the ones for which it has found something.
+// askGroup asks the rules of a group. Rules that need a search are asked only if that has found something.
 func (r *Rules) askGroup(g *ruleGroup) {
 	for _, n := range g.always {
 		r.ask(n)

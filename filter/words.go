@@ -60,7 +60,8 @@ func (sc *scan) add(s search) uint32 {
 // fewWords are looked for one by one: up to here that is quicker, and takes less memory.
 const fewWords = 8
 
-// finder returns what says whether a text has one of the words. It takes time in proportion to the text's length, however many there are.
+// finder returns a function that says whether a text has one of the words. Its time is proportional to the text's
+// length, however many words there are.
 func (s *search) finder() func(text string) bool {
 	if len(s.words) <= fewWords || slices.Contains(s.words, "") {
 		return s.in

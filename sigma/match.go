@@ -70,7 +70,7 @@ func readModifiers(at *yaml.Node, words []string) (m modifiers, err error) {
 // perRecord are the fields of which an event may have several values, in records of their own: none of them is another thing than one that is not.
 var perRecord = []string{"full_path", "path", "created", "nametype", "text", "ouid", "ogid", "inode"}
 
-// match returns what holds where a field has one of the values, or with "all" what holds for each of them; with "neq" where that does not.
+// match returns the condition that a field has one of the values, or with "all" each of them, or with "neq" none.
 func (c *converter) match(at *yaml.Node, t target, words []string, values []*yaml.Node) (*expr, error) {
 	others := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w == "neq" })
 	switch n := len(words) - len(others); {

@@ -61,7 +61,7 @@ func member(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// textOf returns a scalar as it is written; "" of anything else.
+// textOf returns a scalar as it is written, "" for other nodes.
 func textOf(n *yaml.Node) string {
 	if n == nil || n.Kind != yaml.ScalarNode {
 		return ""

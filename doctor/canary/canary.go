@@ -324,8 +324,8 @@ func (c *flight) finish() *Result {
 	return r
 }
 
-// lastReport asks the relay for what it says of the sinks that were not reached, once for all of them: one that
-// does not answer takes a while to say so. It is nil then, and where all were reached.
+// lastReport asks the relay about the sinks that were not reached, once for all of them, since a relay that does not
+// answer takes a while. It is nil if the relay does not answer, and if all were reached.
 func (c *flight) lastReport() *plugin.Report {
 	if !slices.ContainsFunc(c.places, func(p *place) bool { return !p.done }) {
 		return nil

@@ -104,9 +104,8 @@ func (e *Encoder) findAccounts(r *parsedRecord, does roles) {
 	}
 }
 
-// findGroup finds the group of a record about one. Where grp= names it, id= and acct= are
-// the member that is added or removed, or, where op= speaks of no member, acct= is who has
-// called gpasswd.
+// findGroup finds the group of a record about one. If grp= names it, id= and acct= are the member that is added or
+// removed; or, where op= does not mention a member, acct= is the user who has called gpasswd.
 func (e *Encoder) findGroup(r *parsedRecord) {
 	d := &e.doc
 	grp := e.value(r, keyGrp)

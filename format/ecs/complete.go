@@ -8,7 +8,7 @@ import (
 	"audisp-relay/audit/record"
 )
 
-// document is what is written of an event, beside the lists that the Encoder keeps.
+// document is what is written for an event, beside the lists that the Encoder keeps.
 type document struct {
 	main       int    // the record whose fields are the event's own, -1 without
 	first      int    // the record that says what kind of event it is
@@ -81,8 +81,7 @@ func (e *Encoder) nameIDs() {
 	}
 }
 
-// dropUnset takes out what only says that an id is not set: of who has no login id, the summary alone
-// says so.
+// dropUnset drops fields that only say that an id is not set: that a user has no login id is in the summary alone.
 func (e *Encoder) dropUnset() {
 	if object := &e.doc.summary.object; *object == "unset" {
 		*object = ""
@@ -126,7 +125,7 @@ func (e *Encoder) membersOf(r *parsedRecord) *members {
 	return &e.data
 }
 
-// isElsewhere reports whether the place of a field of the main record says something else.
+// isElsewhere reports whether the ECS field for a field of the main record has another value.
 func (e *Encoder) isElsewhere(f *field) bool {
 	d := &e.doc
 	switch f.key {

@@ -45,7 +45,7 @@ func quoteWords(words string) string {
 	return `"` + strings.Join(strings.Fields(words), `","`) + `"`
 }
 
-// known is what the tables say, so that it is found at once.
+// known is a copy of the tables in a form that is fast to search.
 type known struct {
 	keys    *allKeys
 	calls   map[string]*row // by the names of system calls, and of what else is no record type

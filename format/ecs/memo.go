@@ -16,7 +16,7 @@ const (
 	maxMemo   = 1024 // bytes of a record; what is longer seldom repeats
 )
 
-// memo is what a text was read as. Its strings are of memory of its own.
+// memo is the result of reading a text. Its strings have memory of their own.
 type memo struct {
 	event  uint64 // the last that has used it: until that is written nothing may be changed
 	typ    uint32

@@ -15,7 +15,7 @@ type summary struct {
 	object, object2 string
 }
 
-// summarize says who has done what, to what, and how, as far as the table has it.
+// summarize describes who has done what, to what, and how, as far as the table knows it.
 func (e *Encoder) summarize() {
 	d := &e.doc
 	s := &d.summary

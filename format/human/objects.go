@@ -34,8 +34,8 @@ func (p *Printer) addObject(k int) bool {
 	return true
 }
 
-// addDirectories adds where it happened: the directories of what was made or deleted, the one that
-// other names count from, and descriptors of those that they count from instead.
+// addDirectories adds where it happened: the directories of what was made or deleted, the one that relative names
+// start from, and descriptors that they start from instead.
 func (p *Printer) addDirectories() {
 	for k := p.i; k < p.j; k++ {
 		rec := &p.b.Recs[k]

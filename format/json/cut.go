@@ -28,7 +28,7 @@ type parsedRecord struct {
 // separator is what nearly always stands between the body and the names.
 const separator = string(rune(record.Separator))
 
-// header is what the records of an event have in common.
+// header is what all records of an event share.
 type header struct {
 	kind   record.Kind
 	node   []byte

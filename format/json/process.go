@@ -11,8 +11,8 @@ import (
 // keptLine bounds the memory that a long command line leaves, bytes.
 const keptLine = 256 << 10
 
-// kin is what was written of a process's parent and ancestors, of which nothing changes: their other children, and what these do, have
-// the same.
+// kin is what was written for a process's parent and ancestors. Their other children, and what these do, have the
+// same.
 type kin struct {
 	parent    *process.Process // nil: there is nothing
 	ancestors [process.MaxAncestors]*process.Process

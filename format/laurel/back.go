@@ -170,7 +170,7 @@ func (b *builder) read() error {
 	return nil
 }
 
-// readSpecial takes a member that is more, or less, than one field. It reports whether the member was such a one.
+// readSpecial takes a member that does not become one field, and reports whether the member was one.
 func (b *builder) readSpecial(key string, v any) (taken bool, err error) {
 	if b.typ == record.TypeSyscall && (key == "SCRIPT" || key == "EXE_HASH") { // of no record: what is known of the process
 		return true, nil

@@ -21,7 +21,7 @@ func addRules(line []byte, names []string) []byte {
 	return append(line, "]}\n"...)
 }
 
-// writeRaw has RAW, which is what it calls a record that it cannot read.
+// writeRaw writes the event under RAW, laurel's key for a record that it cannot read.
 func writeRaw(w *format.Raw, _ any) {
 	w.Percent = true // laurel always writes %25
 	w.Put(`{"ID":`)

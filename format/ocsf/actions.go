@@ -40,7 +40,7 @@ const (
 	netOpen, netFail, netRefuse, netTraffic                     = 1, 4, 5, 6
 )
 
-// party says which of those in an event an action is about.
+// party says which process or user of an event an action is about.
 type party uint8
 
 const (

@@ -15,7 +15,7 @@ const (
 	owner                     // the user it runs as
 )
 
-// writeActor writes who has done it: a process, and the user it runs as.
+// writeActor writes the actor: a process, and the user that it runs as.
 func (e *Encoder) writeActor() {
 	w, ev := &e.w, &e.ev
 	if ev.who == nil {
@@ -35,8 +35,8 @@ func (e *Encoder) writeActor() {
 	w.Close(m, '}')
 }
 
-// launched reports whether the event is the launch of a program that did not fail: then the records name
-// that program, and else the one that was to make way for it.
+// launched reports whether the event is a successful launch. Then the records name the program that was launched,
+// otherwise the one that tried to.
 func (e *Encoder) launched() bool { return e.ev.activity == processLaunch && !e.ev.fails }
 
 func (e *Encoder) writeProcessEvent() {
@@ -129,7 +129,7 @@ func (e *Encoder) writeProcess(which parts) {
 	w.Close(m, '}')
 }
 
-// writeParent writes the parent: its number is in the records, the rest is what is known of it.
+// writeParent writes the parent: its number from the records, and all else that is known of it.
 func (e *Encoder) writeParent(key, ppid string) {
 	w := &e.w
 	m := w.Open(key, '{')

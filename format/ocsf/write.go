@@ -166,7 +166,7 @@ func (e *Encoder) writeStatus() {
 	}
 }
 
-// says reports whether a field is there and says something: of a status that is Other the schema wants the word, and a
+// says reports whether a field is there and is not empty: for a status of Other the schema requires the word, and a
 // program may send res="".
 func says(f *field) bool { return f != nil && f.val != "" }
 
