@@ -128,19 +128,19 @@ func (t *Table) globals(c *Config) {
 	t.OneOf("name_format", &c.NameFormat, nameFormats...)
 	t.Str("name", &c.Name, EmptyOr(nodeName))
 	t.OneOf("sandbox", &c.Sandbox, "on", "off")
-	t.Size("input_buffer", &c.InputBuffer, minQBytes, true)
+	t.SizeOrZero("input_buffer", &c.InputBuffer, minQBytes)
 	if c.InputBuffer > maxInput {
 		t.doc.errorf(t.key("input_buffer"), "%v is too large, must be at most %q", c.InputBuffer, maxInput.String())
 		c.InputBuffer = defaultInput
 	}
 
-	t.Size("memory_limit", &c.MemoryLimit, minMemory, false)
+	t.Size("memory_limit", &c.MemoryLimit, minMemory)
 	t.dir("run_dir", &c.RunDir, runDir)
 	t.dir("state_dir", &c.StateDir, OwnDirPath)
 	t.doc.stateDir = c.StateDir
 	t.Boolean("process_context", &c.ProcessContext)
 	t.Boolean("process_cgroup", &c.ProcessCgroup)
-	t.Size("process_hash", &c.ProcessHash, 1, true)
+	t.SizeOrZero("process_hash", &c.ProcessHash, 1)
 	t.Boolean("loss_markers", &c.LossMarkers)
 	t.dir("plugin_dir", &c.PluginDir, EmptyOr(DirPath))
 	if c.NameFormat == "user" && c.Name == "" {
@@ -203,11 +203,11 @@ func firstLine(text string) string {
 // policy reads the keys of a queue, which exist globally and in every sink.
 func (t *Table) policy(depth *int, bytes *Size, qos, action *string, spool *Spool) {
 	t.Integer("q_depth", depth, 1, maxQDepth)
-	t.Size("q_bytes", bytes, minQBytes, false)
+	t.Size("q_bytes", bytes, minQBytes)
 	t.OneOf("qos", qos, "lossy", "lossless")
 	t.OneOf("overflow_action", action, overflowActions...)
 	t.within("spool", func(t *Table) {
-		t.Size("max_size", &spool.MaxSize, minSpool, true)
+		t.SizeOrZero("max_size", &spool.MaxSize, minSpool)
 		t.OneOf("sync", &spool.Sync, "none", "interval", "batch")
 		t.warnAt(&spool.WarnAt)
 	})

@@ -202,8 +202,13 @@ func (t *Table) Integer(name string, dst *int, low, high int) {
 	}
 }
 
-// Size reads a Size from low to maxSize; with zero, 0 is allowed too.
-func (t *Table) Size(name string, dst *Size, low Size, zero bool) {
+// Size reads a Size from low to maxSize.
+func (t *Table) Size(name string, dst *Size, low Size) { t.size(name, dst, low, false) }
+
+// SizeOrZero reads a Size that is 0, or from low to maxSize.
+func (t *Table) SizeOrZero(name string, dst *Size, low Size) { t.size(name, dst, low, true) }
+
+func (t *Table) size(name string, dst *Size, low Size, zero bool) {
 	var val Size
 	var err error
 	if n, isInt := t.vals[name].(int64); isInt {

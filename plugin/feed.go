@@ -55,7 +55,7 @@ func (o fanout) Lost(t integrity.Gap) {
 
 // newFeed makes what stands between the reader and the queues, and reads audit.log where
 // there is one.
-func (p *Plugin) newFeed(resume bool) *recovery.Merger {
+func (p *Plugin) newFeed() *recovery.Merger {
 	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window, AtHand: p.atHand})
 	if data := p.saver.before.Tracker; len(data) > 0 {
 		var s integrity.State
@@ -65,13 +65,13 @@ func (p *Plugin) newFeed(resume bool) *recovery.Merger {
 			tracker.Restore(s) // of another boot they say nothing
 		}
 	}
+
 	log, network := p.auditLog()
-	feed := recovery.New(recovery.Options{Log: log, Network: network, Tracker: tracker, Out: fanout{p}, Say: p.log.limited(), MaxHeld: p.maxHeld(), Saves: p.nextRunResumes,
-		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.Note(stage, b, 0, 1<<30, fault) }})
-	if resume {
-		feed.Begin()
-	}
-	return feed
+	return recovery.New(recovery.Options{
+		Log: log, Network: network, Tracker: tracker, Out: fanout{p}, Say: p.log.limited(),
+		MaxHeld: p.maxHeld(), Saves: p.nextRunResumes,
+		Panicked: func(stage string, b *record.Batch, fault any) { p.faults.Note(stage, b, 0, 1<<30, fault) },
+	})
 }
 
 // nextRunResumes reports whether the next run will find each consumer's place in audit.log. A consumer that has
@@ -149,7 +149,10 @@ func (p *Plugin) flush(cs ...*consumer.Consumer) <-chan struct{} {
 // what is left in it.
 func (p *Plugin) startFeed() (end func()) {
 	cs := p.resumed()
-	p.feed = p.newFeed(cs != nil)
+	p.feed = p.newFeed()
+	if cs != nil {
+		p.feed.Begin()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := inBackground(func() {
 		if cs != nil {

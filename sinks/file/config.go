@@ -42,7 +42,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.Mode("mode", &c.Mode)
 	t.Str("owner", &c.Owner, config.Account)
 	t.Str("group", &c.Group, config.Account)
-	t.Size("max_size", &c.MaxSize, minMaxSize, true)
+	t.SizeOrZero("max_size", &c.MaxSize, minMaxSize)
 	t.Integer("max_files", &c.MaxFiles, 1, maxFiles)
 	t.Boolean("compress", &c.Compress)
 	t.OneOf("sync", &c.Sync, "none", "interval", "batch")

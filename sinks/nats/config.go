@@ -103,7 +103,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	}
 	t.OneOf("compression", &c.Compression, "zstd", "none")
 	t.Integer("gather_ms", &c.Gather, 0, maxGather)
-	t.Size("retain_acked", &c.Retain, minRetain, false)
+	t.Size("retain_acked", &c.Retain, minRetain)
 	t.Integer("retain_minutes", &c.Keep, 1, maxKeep)
 	return c
 }

@@ -82,7 +82,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	t.Str("proxy", &c.Proxy, config.EmptyOr(checkProxy))
 	t.Boolean("original", &c.Original)
 	t.Boolean("checkpoint", &c.Checkpoint)
-	t.Size("batch_bytes", &c.BatchBytes, minBatchBytes, false)
+	t.Size("batch_bytes", &c.BatchBytes, minBatchBytes)
 	if c.BatchBytes > maxBatchBytes {
 		t.Errorf("batch_bytes", "%v is too large, must be at most %q", t.Quoted("batch_bytes"), maxBatchBytes.String())
 	}
@@ -93,7 +93,7 @@ func read(t *config.Table, s *config.Sink) config.Settings {
 	if dir != "" {
 		c.DeadLetterDir = filepath.Clean(dir)
 	}
-	t.Size("dead_letter_size", &c.DeadLetterSize, minDeadLetters, true)
+	t.SizeOrZero("dead_letter_size", &c.DeadLetterSize, minDeadLetters)
 	c.readTLS(t)
 	s.Events = true
 	return c

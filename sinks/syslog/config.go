@@ -103,7 +103,7 @@ func (c *Config) readMessage(t *config.Table) {
 	if !bounded {
 		most = maxMessage
 	}
-	t.Size("max_message", &c.MaxMessage, minMessage, false)
+	t.Size("max_message", &c.MaxMessage, minMessage)
 	if c.MaxMessage > most {
 		t.Errorf("max_message", "%v is too large, must be at most %q with transport %q", t.Quoted("max_message"), most.String(), c.Transport)
 		c.MaxMessage = DefaultMaxMessage
