@@ -62,7 +62,7 @@ func (p *Plugin) reload() {
 	}
 
 	if onlyBuiltIn(cfg) && !onlyBuiltIn(p.cfg) {
-		p.log.Warn("config: no [sinks.NAME] is left, so all sinks are stopped: was the file truncated?", zap.String("file", cfg.File))
+		p.log.Warn("config: no [sinks.NAME] is left, so the sinks that ran are stopped: was the file truncated?", zap.String("file", cfg.File))
 	}
 	p.log.setLevel(cfg.Log.Level)
 	later := p.sayFixed(p.cfg, cfg)
