@@ -245,6 +245,13 @@ var plants = []struct {
 	{"AR-CERT-EXPIRES", "doctor --sink siem", func(m *machine) {
 		m.sink("siem").Sink.Details = &syslog.Details{ConnectionCounts: remote.ConnectionCounts{Expires: m.now.Add(time.Hour)}}
 	}},
+	{"AR-CERT-EXPIRED", "doctor --sink siem; let the server have a new one, and once that command passes kill -HUP 800", func(m *machine) { // it delivers still
+		m.sink("siem").Sink.Details = &syslog.Details{ConnectionCounts: remote.ConnectionCounts{Expires: m.now.Add(-time.Hour)}}
+	}},
+	{"AR-SINK-DOWN", "doctor --sink siem", func(m *machine) { // for whatever reason
+		m.sink("siem").Sink.Details = &syslog.Details{ConnectionCounts: remote.ConnectionCounts{Expires: m.now.Add(-time.Hour)}}
+		m.sink("siem").Sink.Degraded, m.sink("siem").Sink.Error = true, "x509: certificate has expired"
+	}},
 	{"AR-CERT-FILE", "PEM", func(m *machine) { m.certificate(0); m.put("/etc/ca.pem", "no certificate\n") }},
 	{"AR-CERT-EXPIRED", "/etc/metrics.pem", func(m *machine) { m.metricsCertificate(-time.Hour) }},
 	{"AR-CERT-EXPIRES", "/etc/metrics.pem", func(m *machine) { m.metricsCertificate(5 * 24 * time.Hour) }},

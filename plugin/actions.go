@@ -114,6 +114,15 @@ func runBriefly(path string, args ...string) error {
 	return nil
 }
 
+// mayRunInit says why no program that changes the run level may be started, nil where one may.
+func mayRunInit() error {
+	err := runnable.MayStart(initProgram)
+	if err != nil && runnable.MayStart(systemctl) == nil {
+		return nil
+	}
+	return err
+}
+
 // warnAction warns at the start, before it is too late, that a full queue of a sink can take the host down.
 func (p *Plugin) warnAction(cfg config.Sink) {
 	if runsInit(cfg) {

@@ -22,7 +22,7 @@ func (p *Plugin) putOff(cfg *config.Config) {
 		p.log.Info("sink is still ending since it was removed: it begins again when it has ended", zap.String("sink", c.Name))
 		if !slices.Contains(p.returning, c) {
 			p.returning = append(p.returning, c)
-			go p.reloadAfter(c)
+			p.comebacks.Go(func() { p.reloadAfter(c) })
 		}
 	}
 }

@@ -68,6 +68,7 @@ func (p *Plugin) finish(expired <-chan struct{}) {
 	}
 	awaitFor(drainTime, ended...)
 	close(p.stop)
+	p.comebacks.Wait()
 	for _, c := range members {
 		c.Cancel(sinks.ErrTimeUp)
 	}

@@ -147,9 +147,9 @@ func (m *metrics) note(failed *lastError, place string, err error) {
 	}
 }
 
-// certNoter returns a function that logs when the certificate cannot be used, and when it can again: clients are
-// turned away meanwhile, and without a message only they would know why. Any goroutine may call it.
-func (m *metrics) certNoter() func(error) {
+// certNoter returns what takes note, from any goroutine, of a look at the certificate: of its end, and in the log that it cannot be
+// used, and that it can again. Clients are turned away meanwhile, and only they would know why.
+func (m *metrics) certNoter() func(*tls.Certificate, error) {
 	var mu sync.Mutex
 	failed := new(lastError)
 	return func(pair *tls.Certificate, err error) {

@@ -72,11 +72,14 @@ type Plugin struct {
 	running  programs             // of actions "exec"; main goroutine only
 	tasks    chan func()          // what the main goroutine is to do; never waits
 	leaving  []*consumer.Consumer // taken out by a reload, not settled yet; main goroutine only
-	faults   *consumer.Panics     // panics of the relay itself, and over records before they come to a consumer
-	logged   inputLog             // main goroutine only
-	markers  atomic.Bool          // loss_markers
-	memory   atomic.Pointer[MemoryReport]
-	cgroup   struct { // its memory limit at the last configuration, 0 for none, and the file that sets it; main goroutine only
+	// returning are those of leaving that the configuration has again: see putOff; main goroutine only
+	returning []*consumer.Consumer
+	comebacks sync.WaitGroup   // goroutines that wait for these to end, or for the plugin
+	faults    *consumer.Panics // panics of the relay itself, and over records before they come to a consumer
+	logged    inputLog         // main goroutine only
+	markers   atomic.Bool      // loss_markers
+	memory    atomic.Pointer[MemoryReport]
+	cgroup    struct { // its limit at the last configuration, 0 for none, and where that stands; main goroutine only
 		limit int64
 		file  string
 		root  string // "/" but in tests

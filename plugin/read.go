@@ -72,7 +72,7 @@ func (p *Plugin) noteInput(b *record.Batch, counts stream.Counts, now time.Time)
 		return
 	}
 	if last := &b.Recs[len(b.Recs)-1]; last.HasID() {
-		p.input.Newest, p.input.NewestSerial = time.UnixMilli(last.Millis), last.Serial
+		p.input.Newest, p.input.NewestSerial = record.TimeOf(last.Millis), last.Serial
 	}
 	noteSerials(&p.serials, b)
 }

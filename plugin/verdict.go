@@ -44,9 +44,9 @@ func (r *Report) losing() (why []string) {
 		c := &r.Consumers[i]
 		own := make(map[string]uint64)
 		var last time.Time
-		for _, cause := range slices.Sorted(maps.Keys(c.Lost)) {
-			switch at := c.Lost[cause].At; {
-			case r.Now.Sub(at) > losingFor:
+		for _, cause := range slices.Sorted(maps.Keys(c.Lost1h)) {
+			switch at, lately := r.lostLately(c, cause); {
+			case !lately:
 			case !queue.BeforeRelay(cause):
 				own[cause] = c.Lost1h[cause]
 				if at.After(last) {

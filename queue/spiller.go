@@ -293,7 +293,7 @@ func (q *Queue) storeBlock(blk *block) {
 	q.shed()
 }
 
-// noteFull notes since when storing fails for want of room.
+// noteFull takes note of how storing went: since when it fails because there is no room, and why it fails otherwise, or on a full disk.
 func (p *spillWriter) noteFull(err error) {
 	if p.fault = ""; err != nil && (spool.OutOfSpace(err) || !errors.Is(err, spool.ErrFull)) {
 		p.fault = err.Error()

@@ -21,6 +21,7 @@ type lineRun struct {
 	record.Batch
 	first uint64            // number of the first
 	place auditlog.Position // of the first
+	size  int               // see sizeOf
 	give  giveFunc
 }
 
@@ -35,6 +36,7 @@ func (p *pending) add(run lineRun) {
 		buf, p.spare = p.spare[k-1][:0], p.spare[:k-1]
 	}
 	run.Batch = copyRecords(buf, run.Buf, run.Recs)
+	run.size = sizeOf(&run.Batch)
 	p.runs = append(p.runs, run)
 	p.size += run.size
 }

@@ -156,27 +156,6 @@ func (f *Merger) noteReplaced(now time.Time) {
 	f.quiet = max(f.quiet, quietTime)
 }
 
-// giveEOE gives the EOE record of the event whose records came before, unless
-// that has had its own: auditd 4.2 and 4.2.1 cut 16 bytes off, and with them its
-// id.
-func (f *Merger) giveEOE(now time.Time) {
-	if f.lastID.Serial == f.lastEOE {
-		return
-	}
-	f.lastEOE = f.lastID.Serial
-	b := eoe(f.lastID.Millis, f.lastID.Serial)
-	f.tracker.Observe(b, now)
-	f.o.Out.Put(b)
-}
-
-// isTruncatedEOE reports whether record i is an EOE record whose id was cut off.
-func isTruncatedEOE(b *record.Batch, i int) bool {
-	if r := &b.Recs[i]; r.Kind == record.Ver0 {
-		return r.Type == record.TypeEOE
-	}
-	return record.HasPrefix(b.AfterNode(i), "type=EOE ")
-}
-
 // isFragment reports whether a record without a header is the rest of one that was cut within its header, perhaps with
 // the next record run into it. A record that only lacks a known type is not a fragment.
 func isFragment(b *record.Batch, i int) bool {

@@ -291,7 +291,7 @@ func (f *Merger) takeLines(b *record.Batch, at auditlog.Position, give giveFunc)
 	from, first := 0, f.awaited.end()
 	flush := func(i int) {
 		if from < i {
-			f.pending.add(lineRun{record.Batch{Buf: b.Buf, Recs: b.Recs[from:i]}, first, at.At(b, from), give})
+			f.pending.add(lineRun{Batch: record.Batch{Buf: b.Buf, Recs: b.Recs[from:i]}, first: first, place: at.At(b, from), give: give})
 			took += uint64(i - from)
 		}
 		from, first = i+1, f.awaited.end()

@@ -97,7 +97,12 @@ func (t *Tracker) lostHole(lost []Gap, x *reported) []Gap {
 		}
 		return lost
 	}
-
+	inside := uint32(0)
+	n.missing(x.First, x.Last, func(first, last uint32) {
+		if n.window.holds(first) {
+			inside += last - first + 1
+		}
+	})
 	n.missing(x.First, x.Last, func(first, last uint32) {
 		l := x.Gap
 		l.First, l.Last, l.Missing = first, last, last-first+1

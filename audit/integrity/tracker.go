@@ -89,6 +89,7 @@ type Tracker struct {
 
 	ready     []reported // losses that were not handed out yet
 	handedOut []reported // losses that were handed out and are not settled
+	unsought  []Gap      // losses for which there was no room among these
 }
 
 // reported is a Gap and what is needed to settle it.

@@ -46,7 +46,7 @@ type Consumer struct {
 	replaced queue.Counts
 	cfg      config.Sink
 	sink     sinks.Sink
-	// panicked is why there is no sink for the moment: another one will be made.
+	// panicked is why there is no sink for the moment: another one will be made, or the one before has not ended.
 	panicked error
 	stopped  bool // the sink has ended and is to be started again: see Stop
 	filled   bool // the spool is beyond warn_at

@@ -68,6 +68,7 @@ type Sink struct {
 	ackedAt time.Time // when the engine has acknowledged something last, about
 	rolled  bool      // the engine has lost something that is being sent again
 	doubt   inDoubt   // the batch sent again that the engine may have taken
+	owed    uint64    // number of the first record that is to be sent again, as that was broken off; 0: none
 	begun   time.Time // when the last batch was made
 	idle    bool      // nothing has waited since
 	fails   int       // failures since something was acknowledged

@@ -72,9 +72,12 @@ func (s *Sink) sync(ctx context.Context) error {
 	case known:
 		s.settleDoubt(have)
 	}
-	if known {
+	switch {
+	case known:
 		err = s.catchUp(ctx, tail, have)
-	} else if s.sure < s.acked { // the batch that was on its way when the last run ended: rather twice than not at all
+	case s.owed > 0: // others have written in between: what the engine has of this sink's their batch does not say
+		err = s.resend(ctx, s.owed)
+	case s.sure < s.acked: // the batch that was on its way when the last run ended: rather twice than not at all
 		err = s.resend(ctx, s.sure)
 	}
 	if err != nil {

@@ -97,8 +97,15 @@ func holder(f handle) (pid int) {
 		return 0
 	}
 	defer locks.Close()
+	return holderIn(locks, uint64(st.Dev), st.Ino)
+}
 
-	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev)), st.Ino)
+// holderIn is holder for a text as /proc/locks has it. Of a file system without a device of its own, as btrfs, the kernel writes
+// another number there than stat(2) gives: there the inode has to do, if one process alone has locked one of that number.
+func holderIn(locks io.Reader, dev, ino uint64) int {
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(dev), unix.Minor(dev), ino)
+	inode := fmt.Sprintf(":%d", ino)
+	var others []int
 	for s := bufio.NewScanner(locks); s.Scan(); { // 1: FLOCK  ADVISORY  WRITE 1234 fd:00:5678 0 EOF
 		l := strings.Fields(s.Text())
 		if len(l) <= 5 || l[1] != "FLOCK" {

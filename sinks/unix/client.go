@@ -178,15 +178,6 @@ func (c *client) count(recs []record.Record) {
 	c.open = recs[len(recs)-1].Flags&record.Open != 0
 }
 
-// orphans returns how many records at the head of b continue a line whose beginning this client did not get, since it
-// connected, or had to skip, in the middle of the line.
-func (c *client) orphans(b record.Batch) (n int) {
-	for !c.open && n < len(b.Recs) && b.Recs[n].Flags&record.Cont != 0 {
-		n++
-	}
-	return n
-}
-
 // endLine ends a line the client got the beginning of and had to skip the rest,
 // so that the next record does not run into it.
 func (c *client) endLine(ctx context.Context) error {

@@ -82,6 +82,58 @@ func TestConnectCountsWhatWasRead(t *testing.T) {
 	}
 }
 
+func readBytes(t *testing.T, conn net.Conn, n int) []byte {
+	t.Helper()
+	conn.SetReadDeadline(time.Now().Add(hang))
+	buf := make([]byte, n)
+	if _, err := io.ReadFull(conn, buf); err != nil {
+		t.Fatal(err)
+	}
+	return buf
+}
+
+// TestRestOfALineBeginsNothing: a collector that has not had the beginning of a line in pieces does not get the rest of it, which
+// would look like a record of its own.
+func TestRestOfALineBeginsNothing(t *testing.T) {
+	path := sock(t)
+	lis, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	got := make(chan string, 1)
+	go func() {
+		conn, err := lis.Accept()
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer conn.Close()
+		text, _ := io.ReadAll(conn)
+		got <- string(text)
+	}()
+
+	c, _ := newConnector(config.Sink{Name: "s", Settings: &Config{Path: path, Connect: true}}, format.Encoder{}, zap.NewNop())
+	c.own = -1
+	write := func(text string, flags uint8) {
+		t.Helper()
+		b := record.Batch{Buf: []byte(text), Recs: []record.Record{{Len: uint32(len(text)), Flags: flags}}}
+		if n, err := c.Write(t.Context(), b); n != 1 || err != nil {
+			t.Fatalf("%q: %d, %v", text, n, err)
+		}
+	}
+	write("type=USER_LOGIN\n", record.Cont|record.NoID)
+	write("whole\n", 0)
+	write("begin ", record.Open)
+	write("end\n", record.Cont|record.NoID)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if text := <-got; text != "whole\nbegin end\n" {
+		t.Errorf("the collector has %q", text)
+	}
+}
+
 // TestConnectErrors name the place, the cause and what to do, and the sink works as soon as
 // it can, also when there is nothing to write.
 func TestConnectErrors(t *testing.T) {
