@@ -43,8 +43,8 @@ type spillWriter struct {
 	done chan struct{} // closed when the goroutine has ended
 
 	// The spiller's goroutine's.
-	fault   string    // what went wrong with tending the disk when that was said last
-	faultAt time.Time // that it was
+	lasting   string    // what went wrong with the disk when that was reported last
+	lastingAt time.Time // when it was
 
 	// Guarded by the queue's mu.
 	ops     uint64        // calls of the disk that have returned
@@ -114,8 +114,8 @@ func (q *Queue) runSpiller() {
 	}
 }
 
-// faultEvery is how often a fault is said again that lasts, as that of a file system which has become read-only.
-const faultEvery = time.Minute
+// lastingEvery is how often a fault is said again that lasts, as that of a file system which has become read-only.
+const lastingEvery = time.Minute
 
 // tendDisk has the disk do what is due, and says what goes wrong with that.
 func (q *Queue) tendDisk(now time.Time) { q.reportLasting(q.spiller.disk.Tick(now), now) }
@@ -123,10 +123,10 @@ func (q *Queue) tendDisk(now time.Time) { q.reportLasting(q.spiller.disk.Tick(no
 // reportLasting reports what may go wrong again and again. It is called without the lock.
 func (q *Queue) reportLasting(err error, now time.Time) {
 	p := q.spiller
-	if err == nil || (err.Error() == p.fault && now.Sub(p.faultAt) < faultEvery) {
+	if err == nil || (err.Error() == p.lasting && now.Sub(p.lastingAt) < lastingEvery) {
 		return
 	}
-	p.fault, p.faultAt = err.Error(), now
+	p.lasting, p.lastingAt = err.Error(), now
 	q.reportSpoolError(err)
 }
 

@@ -284,9 +284,7 @@ func TestRotatedWhileCompressed(t *testing.T) {
 		if op == "sync" && strings.HasSuffix(p, ".tmp") && first {
 			first = false
 			close(held)
-			fs.mu.Unlock() // set holds it for the fault
-			<-moved
-			fs.mu.Lock()
+			fs.Wait(func() { <-moved })
 		}
 		return nil
 	})

@@ -82,16 +82,6 @@ func TestConnectCountsWhatWasRead(t *testing.T) {
 	}
 }
 
-func readBytes(t *testing.T, conn net.Conn, n int) []byte {
-	t.Helper()
-	conn.SetReadDeadline(time.Now().Add(hang))
-	buf := make([]byte, n)
-	if _, err := io.ReadFull(conn, buf); err != nil {
-		t.Fatal(err)
-	}
-	return buf
-}
-
 // TestRestOfALineBeginsNothing: a collector that has not had the beginning of a line in pieces does not get the rest of it, which
 // would look like a record of its own.
 func TestRestOfALineBeginsNothing(t *testing.T) {

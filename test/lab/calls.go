@@ -19,6 +19,13 @@ func (c *Calls) Set(fault func(op, path string) error) {
 	c.fault = fault
 }
 
+// Wait lets a fault wait for something while other calls go on: it holds their lock otherwise.
+func (c *Calls) Wait(wait func()) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	wait()
+}
+
 // Fail makes calls of these operations fail with err, and lets all others work.
 func (c *Calls) Fail(err error, ops ...string) {
 	c.Set(func(op, _ string) error {
