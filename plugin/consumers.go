@@ -28,7 +28,7 @@ func (p *Plugin) newConsumer(cfg config.Sink) *consumer.Consumer {
 	before, dir := p.saver.of(cfg.Name)
 	return consumer.New(consumer.Options{
 		Config: cfg, Log: log, Queue: p.newQueue(cfg, log, p.openSpool(dir, cfg, log), before),
-		Before: before, Known: p.known(), Local: p.nodes.Local(), MaxOpen: p.maxOpen(), Late: dir == nil, AtHand: p.atHand,
+		Before: before, Known: p.known(), Local: p.nodes.Local(), MaxOpen: p.maxOpen(), Patience: p.backlog.patience, Late: dir == nil, AtHand: p.atHand,
 	})
 }
 

@@ -56,7 +56,7 @@ func (o fanout) Lost(t integrity.Gap) {
 // newFeed makes what stands between the reader and the queues, and reads audit.log where
 // there is one.
 func (p *Plugin) newFeed() *recovery.Merger {
-	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window, AtHand: p.atHand})
+	tracker := integrity.NewTracker(integrity.Options{BootID: bootID(), Window: p.opt.Window, Patience: p.backlog.patience, AtHand: p.atHand})
 	if data := p.saver.before.Tracker; len(data) > 0 {
 		var s integrity.State
 		if err := json.Unmarshal(data, &s); err != nil {

@@ -24,6 +24,8 @@ type kernelLoss struct {
 	log    *zap.Logger
 	report func(n uint32) // that so many more records are lost
 
+	backlog *backlog
+	quiet   func() bool                       // that no records have come for a while; nil: they have
 	now     atomic.Pointer[host.KernelCounts] // the last answer, nil while there is none
 	seen    atomic.Int64                      // the kernel's count, -1 while it is not known
 	lost    atomic.Uint64                     // in this run
@@ -48,7 +50,16 @@ func (k *kernelLoss) run(ctx context.Context) {
 	k.look()
 	k.judge(ctx)
 	k.ordinary, k.before = nil, 0
-	every(kernelEvery, ctx.Done(), func(time.Time) { k.look() })
+	looked := time.Now()
+	every(backlogEvery, ctx.Done(), func(now time.Time) {
+		switch {
+		case now.Sub(looked) > kernelEvery-backlogEvery/2:
+			looked = now
+			k.look()
+		case !k.quiet():
+			k.lookAtBacklog()
+		}
+	})
 	k.last.Store(k.look() == nil)
 }
 
@@ -86,6 +97,7 @@ func (k *kernelLoss) look() error {
 	}
 
 	k.now.Store(&counts)
+	k.backlog.note(counts)
 	lost := counts.Lost
 
 	// auditctl --reset-lost sets it to 0; a uint32 wraps.
@@ -100,12 +112,19 @@ func (k *kernelLoss) look() error {
 	return nil
 }
 
+// lookAtBacklog asks for the length of the queue alone. That it cannot be read look logs.
+func (k *kernelLoss) lookAtBacklog() {
+	if counts, err := k.ask(); err == nil {
+		k.backlog.note(counts)
+	}
+}
+
 // startKernel asks the kernel from now on. What it returns ends that.
 func (p *Plugin) startKernel() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
-	k := &kernelLoss{ask: host.KernelQueue, log: p.log.limited(), report: p.reportKernel}
+	k := &kernelLoss{ask: host.KernelQueue, log: p.log.limited(), report: p.reportKernel, backlog: &p.backlog, quiet: p.isQuiet}
 	k.seen.Store(-1)
 	if seen, ok := p.saver.before.Input[kernelSeen]; ok {
 		if p.saver.before.BootID != bootID() {

@@ -104,6 +104,7 @@ type Plugin struct {
 	processes processes
 	inherited heritage       // of the program in whose place this one is
 	sandbox   sandbox.Report // does not change once the plugin reads
+	backlog   backlog        // of the kernel
 	// metricsCert is when the certificate of metrics expires, in seconds of Unix; 0: there is none, or it was not read yet.
 	metricsCert atomic.Int64
 

@@ -27,6 +27,9 @@ const titleWait = 100 * time.Millisecond
 type AssemblerOptions struct {
 	// Timeout is how long the next record of an event may take to arrive.
 	Timeout time.Duration
+	// Patience, which may be nil, returns how much longer than Timeout that may take at present, as while the
+	// kernel holds up whoever makes records. Expire calls it.
+	Patience func() time.Duration
 	// MaxEvents and MaxBytes bound what is held of events that are not complete.
 	// Beyond them the one that began first is given as it is.
 	MaxEvents int
@@ -386,8 +389,12 @@ func (a *Assembler) keep() {
 func (a *Assembler) Expire(now time.Time) {
 	defer a.rescueHeld()
 	a.now = a.since(now)
+	timeout := a.o.Timeout
+	if a.o.Patience != nil {
+		timeout += a.o.Patience()
+	}
 	for {
-		e, due := a.nextDue(a.o.Timeout)
+		e, due := a.nextDue(timeout)
 		if e == nil || due > a.now {
 			return
 		}

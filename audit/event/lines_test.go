@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -84,5 +85,35 @@ func TestALineWithoutItsEndIsGiven(t *testing.T) {
 	}
 	if n := a.Counts(); n.PartialTimer != 1 || n.PartialLate != 2 || n.Open != 0 || n.Bytes != 0 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// TestPatienceHoldsEventsLonger: while the kernel holds up who makes records the next one of an event may come later; one that
+// is complete but for its end does not wait longer for that.
+func TestPatienceHoldsEventsLonger(t *testing.T) {
+	const patience = time.Minute
+	full := true
+	c := &catcher{t: t}
+	a := NewAssembler(AssemblerOptions{Out: c.out, Patience: func() time.Duration {
+		if full {
+			return patience
+		}
+		return 0
+	}})
+	call := "type=SYSCALL msg=audit(1000.000:1): arch=c000003e syscall=257 success=yes exit=3 items=1 ppid=1 pid=2\n"
+	titled := "type=SYSCALL msg=audit(1000.000:2): arch=c000003e syscall=257 success=yes exit=3 items=0 ppid=1 pid=2\ntype=PROCTITLE msg=audit(1000.000:2): proctitle=\"x\"\n"
+	c.add(a, audittest.Lines(t, call+titled), audittest.Epoch)
+	a.Expire(audittest.Epoch.Add(DefaultTimeout))
+	if len(c.events) != 1 || len(c.events[0].recs) != 2 {
+		t.Fatalf("%d events given, want the one that has its PROCTITLE", len(c.events))
+	}
+	a.Expire(audittest.Epoch.Add(DefaultTimeout + patience - 1))
+	if len(c.events) != 1 {
+		t.Fatal("an event did not wait")
+	}
+	full = false
+	a.Expire(audittest.Epoch.Add(DefaultTimeout))
+	if len(c.events) != 2 || !c.events[1].partial {
+		t.Errorf("%d events given, want the one that waits no longer, too", len(c.events))
 	}
 }

@@ -29,7 +29,9 @@ func (t *Tracker) Due(now time.Time) []Gap {
 		n.closeOld(t, before)
 	}
 
-	quiet := t.since(now) - quietFactor*t.window
+	patience := t.patience()
+	before -= patience
+	quiet := t.since(now) - quietFactor*t.window - patience
 	e := t.root.next
 	for range t.counts.Open {
 		next := e.next

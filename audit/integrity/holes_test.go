@@ -11,16 +11,18 @@ import (
 	"audisp-relay/audit/record"
 )
 
-func TestMissingSerialsAreHoles(t *testing.T) {
-	run := func(from, to uint32, sec int64) string {
-		var s strings.Builder
-		for serial := from; ; serial++ {
-			s.WriteString(audittest.UserAt(serial, sec))
-			if serial == to {
-				return s.String()
-			}
+// run is records of programs with serials from one to another.
+func run(from, to uint32, sec int64) string {
+	var s strings.Builder
+	for serial := from; ; serial++ {
+		s.WriteString(audittest.UserAt(serial, sec))
+		if serial == to {
+			return s.String()
 		}
 	}
+}
+
+func TestMissingSerialsAreHoles(t *testing.T) {
 	hole := func(first, last uint32, sec int64) []Gap {
 		return []Gap{{MissingSerials, "", first, last, last - first + 1, sec * 1000, false, sec * 1000}}
 	}
@@ -134,5 +136,26 @@ func TestMoreHolesThanReportsInALongStream(t *testing.T) {
 	}
 	if c := tr.Counts(); lost != 2*(events-1) || c.Lost != lost || c.Missing != lost {
 		t.Errorf("%d lost, want %d: %+v", lost, 2*(events-1), c)
+	}
+}
+
+// TestPatienceDelaysIncompleteEvents: while the kernel holds up who makes records, what an event lacks may still come; that a serial is
+// missing shows as soon as ever.
+func TestPatienceDelaysIncompleteEvents(t *testing.T) {
+	const patience = time.Minute
+	tr := NewTracker(Options{Patience: func() time.Duration { return patience }})
+	text := run(1, 9, 1000) + "type=EOE msg=audit(1000.000:10): \n" + run(11, 12, 1000) + run(14, 15, 1000)
+	tr.Observe(audittest.Lines(t, text), audittest.Epoch)
+	kinds := func(now time.Time) (list []Kind) {
+		for _, x := range tr.Due(now) {
+			list = append(list, x.Kind)
+		}
+		return list
+	}
+	if d := cmp.Diff([]Kind{MissingSerials}, kinds(audittest.Epoch.Add(patience))); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if d := cmp.Diff([]Kind{IncompleteEvent}, kinds(audittest.Epoch.Add(patience+DefaultWindow))); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
 	}
 }

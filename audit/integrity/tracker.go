@@ -38,6 +38,9 @@ const (
 type Options struct {
 	// Window is how long a record may come late; 0 is DefaultWindow.
 	Window time.Duration
+	// Patience, which may be nil, returns how much later than that a further record of an event may come at present,
+	// as while the kernel holds up whoever makes records.
+	Patience func() time.Duration
 	// BootID names the boot that serials belong to
 	// (/proc/sys/kernel/random/boot_id). It is kept in State.
 	BootID string
@@ -67,6 +70,7 @@ type Counts struct {
 
 // Tracker watches a stream. It is for one goroutine.
 type Tracker struct {
+	patience func() time.Duration // see Options
 	window   time.Duration
 	boot     string
 	atHand   *athand.Page
@@ -120,7 +124,13 @@ func (t *Tracker) reports(yield func(*reported) bool) {
 
 // NewTracker returns a Tracker that has seen nothing.
 func NewTracker(o Options) *Tracker {
-	t := &Tracker{window: cmp.Or(o.Window, DefaultWindow), boot: o.BootID, atHand: o.AtHand, nodes: make(map[string]*node), gapped: make(map[*node]struct{})}
+	t := &Tracker{
+		window: cmp.Or(o.Window, DefaultWindow), patience: o.Patience, boot: o.BootID, atHand: o.AtHand,
+		nodes: make(map[string]*node), gapped: make(map[*node]struct{}),
+	}
+	if t.patience == nil {
+		t.patience = func() time.Duration { return 0 }
+	}
 	t.ends.ends = new(endCache)
 	t.root.next, t.root.prev = &t.root, &t.root
 	t.order.ends.older, t.order.ends.newer = &t.order.ends, &t.order.ends
@@ -129,7 +139,7 @@ func NewTracker(o Options) *Tracker {
 
 // Renew returns a Tracker like t that has seen nothing.
 func (t *Tracker) Renew() *Tracker {
-	return NewTracker(Options{Window: t.window, BootID: t.boot, AtHand: t.atHand})
+	return NewTracker(Options{Window: t.window, Patience: t.patience, BootID: t.boot, AtHand: t.atHand})
 }
 
 // Window returns how long a record may come late before it counts as missing.

@@ -104,7 +104,7 @@ func (c *Consumer) AddQueue(later *queue.Queue, saved state.Consumer) {
 // NewIntake returns an intake for q that selects as the present one does.
 func (c *Consumer) NewIntake(q *queue.Queue) *Intake {
 	in := NewIntake(q, c.Intake.next.Load())
-	in.maxOpen, in.panics = c.Intake.maxOpen, c.panics
+	in.maxOpen, in.patience, in.panics = c.Intake.maxOpen, c.Intake.patience, c.panics
 	return in
 }
 

@@ -75,6 +75,8 @@ type Options struct {
 	Local  string // node= of this host's own records
 	// MaxOpen bounds the open events, in bytes; 0 is the Assembler's own default.
 	MaxOpen int
+	// Patience is how much longer than usual the next record of an event may take; nil: no longer.
+	Patience func() time.Duration
 	// Late says that the run before may still have state_dir, so that the identity of the
 	// first record will be asked for.
 	Late bool
@@ -90,7 +92,7 @@ func New(o Options) *Consumer {
 	c.panics.atHand = o.AtHand
 	c.rules.Store(o.Config.Rules)
 	c.Intake = NewIntake(o.Queue, c.selection(o.Config, o.Local))
-	c.Intake.maxOpen, c.Intake.panics, c.Intake.late = o.MaxOpen, c.panics, o.Late
+	c.Intake.maxOpen, c.Intake.patience, c.Intake.panics, c.Intake.late = o.MaxOpen, o.Patience, c.panics, o.Late
 	c.Sample(time.Now()) // so that what comes before the first tick is in the rates
 	return c
 }

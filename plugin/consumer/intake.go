@@ -58,8 +58,9 @@ type Intake struct {
 	sorter    *event.Sorter    // takes the events of asm; nil until they are wanted in the order of their serials
 	now       time.Time        // when what asm gives comes to sorter
 	// maxOpen bounds what asm holds, in bytes, and as much what sorter does; 0 is their own default.
-	maxOpen int
-	own     record.Batch // a copy of the records, for asm to set flags in
+	maxOpen  int
+	own      record.Batch         // a copy of the records, for asm to set flags in
+	patience func() time.Duration // see event.AssemblerOptions; may be nil
 	// Stored says that the records did not come when they were made: then time is
 	// that of the newest of them, not the clock's.
 	Stored bool
@@ -183,7 +184,7 @@ func (in *Intake) followSelection() {
 	}
 
 	if w.Events && in.asm == nil {
-		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.takeEvents, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
+		in.asm = event.NewAssembler(event.AssemblerOptions{Out: in.takeEvents, Patience: in.patience, MaxBytes: in.maxOpen, Panicked: func(b *record.Batch, i int, fault any) {
 			in.panics.Note("assembling", b, i, i+1, fault)
 		}})
 	}
