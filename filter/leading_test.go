@@ -69,16 +69,15 @@ func TestRulesOverParts(t *testing.T) {
 	}
 	const call, begin, middle, end = `SYSCALL arch=c000003e syscall=59 success=yes exit=0 exe="/usr/bin/base64"`, `EXECVE argc=90001 a0="base64" a1="-i"`, `EXECVE a50000="-d"`, `EXECVE a90000="evil"`
 	l := lines(t, slices.Concat(part(1, call, begin), part(1, middle), part(2, call, middle), part(1, end), part(2, end), part(3, call, middle))...)
-	ends := []int{2, 3, 5, 6, 7, 9}
-	for _, to := range ends {
-		l.batch.Recs[to-1].Flags |= record.End | record.Partial
-	}
-	rules, from := set.New(), 0
-	for n, want := range [][]string{nil, {"both"}, nil, {"both"}, {"not"}, nil} {
-		if got := rules.Match(&l.batch, from, ends[n]); !slices.Equal(got, want) {
-			t.Errorf("part %d: %q, want %q", n, got, want)
+	rules := set.New()
+	for n, part := range []struct {
+		from, to int // the records of an event lie together
+		want     []string
+	}{{0, 2, nil}, {2, 3, []string{"both"}}, {4, 6, nil}, {3, 4, []string{"both"}}, {6, 7, []string{"not"}}, {7, 9, nil}} {
+		l.batch.Recs[part.to-1].Flags |= record.End | record.Partial
+		if got := rules.Match(&l.batch, part.from, part.to); !slices.Equal(got, part.want) {
+			t.Errorf("part %d: %q, want %q", n, got, part.want)
 		}
-		from = ends[n]
 	}
 	l.batch.Recs[2].Flags &^= record.Partial // an event by itself
 	if got := rules.Match(&l.batch, 2, 3); len(got) > 0 {

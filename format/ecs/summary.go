@@ -73,8 +73,11 @@ func (e *Encoder) meaning() (m, call *row) {
 
 // callName returns what the event's system call, or its operation of io_uring, does: the name of a call, "" without one.
 func (e *Encoder) callName() string {
+	if main := e.doc.main; main >= 0 && e.recs[main].Type == record.TypeUring {
+		return record.UringCall([]byte(e.dataOf(keyUringOp)))
+	}
 	call := e.dataOf(keySyscall)
-	if main := e.doc.main; main >= 0 && (call == enterCall || e.recs[main].Type == record.TypeUring) {
+	if call == enterCall {
 		if r := e.operation(); r != nil {
 			call = cmp.Or(record.UringCall([]byte(e.value(r, keyUringOp))), call)
 		}

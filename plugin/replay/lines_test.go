@@ -161,7 +161,7 @@ func TestWrongLinesArePassedOver(t *testing.T) {
 		`{"class_uid":1,"raw_data":"%","metadata":{"labels":["encoding:percent"]}}`: "is not percent-encoded",
 		`{"ID":"1.000:5","SYSCALL":7}`:                                              `member "SYSCALL": 7 is no object`,
 		`{"ID":"1.000:5","a b":{}}`:                                                 "not the name of a record type",
-		`{"ID":"1.000:5","CWD":{"cwd":true}}`:                                       `true is nothing`,
+		`{"ID":"1.000:5","CWD":{"cwd":true}}`:                                       `true cannot be the value of a field`,
 		`{"ID":"nonsense","CWD":{"cwd":"/"}}`:                                       "is no record",
 		`{"ID":null,"RAW":7}`:                                                       "is no line",
 	} {
