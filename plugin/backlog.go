@@ -8,8 +8,10 @@ import (
 )
 
 const (
-	// backlogEvery is how often the length of the kernel's queue is looked at while records come.
+	// backlogEvery is how often the length of the kernel's queue is looked at while manyRecords come in that time, and for as long
+	// as fullFor after. Fewer do not fill it; and where the relay's own system calls are audited, a look makes some itself.
 	backlogEvery = time.Second
+	manyRecords  = 100
 	// fullFor is for how long after a look that has found the queue full it counts as that: who had to wait for room may
 	// not have had a processor yet.
 	fullFor = 5 * time.Second
@@ -23,6 +25,18 @@ const (
 // goroutine may use it.
 type backlog struct {
 	full atomic.Int64 // when a look has found it full, ns since 1970; 0: never
+
+	records uint64    // that had come at the last look; these two are for the goroutine that looks
+	busy    time.Time // when many had come last
+}
+
+// mayFill reports whether the queue is to be looked at; records is how many have come so far.
+func (b *backlog) mayFill(records uint64, now time.Time) bool {
+	if records-b.records >= manyRecords || b.patience() > 0 {
+		b.busy = now
+	}
+	b.records = records
+	return now.Sub(b.busy) <= fullFor
 }
 
 // note takes in a look. Full is half of the limit already: it takes a moment from one to the other.
@@ -40,9 +54,9 @@ func (b *backlog) patience() time.Duration {
 	return 0
 }
 
-// isQuiet reports whether no records have come for a while.
-func (p *Plugin) isQuiet() bool {
+// received returns how many records have come.
+func (p *Plugin) received() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Since(p.input.Last) > kernelEvery
+	return p.input.Records
 }

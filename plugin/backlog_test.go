@@ -15,12 +15,12 @@ import (
 // a limit and one that cannot be looked at give none.
 func TestFullBacklogGivesPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counts, quiet := host.KernelCounts{Limit: 64, Backlog: 5}, false
+		counts, records, rate := host.KernelCounts{Limit: 64, Backlog: 5}, uint64(0), uint64(manyRecords)
 		asked := 0
 		b := new(backlog)
 		k := &kernelLoss{
 			ask: func() (host.KernelCounts, error) { asked++; return counts, nil },
-			log: zap.NewNop(), report: func(uint32) {}, backlog: b, quiet: func() bool { return quiet },
+			log: zap.NewNop(), report: func(uint32) {}, backlog: b, records: func() uint64 { records += rate; return records },
 		}
 		k.seen.Store(-1)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -52,10 +52,12 @@ func TestFullBacklogGivesPatience(t *testing.T) {
 			t.Error("patience with a queue that has no limit")
 		}
 
-		quiet, asked = true, 0
+		rate = manyRecords / 2
+		pass(2 * fullFor)
+		asked = 0
 		pass(3 * kernelEvery)
 		if asked < 2 || asked > 4 {
-			t.Errorf("asked %d times in %v without records", asked, 3*kernelEvery)
+			t.Errorf("asked %d times in %v with few records", asked, 3*kernelEvery)
 		}
 	})
 }

@@ -25,7 +25,7 @@ type kernelLoss struct {
 	report func(n uint32) // that so many more records are lost
 
 	backlog *backlog
-	quiet   func() bool                       // that no records have come for a while; nil: they have
+	records func() uint64                     // that have come so far
 	now     atomic.Pointer[host.KernelCounts] // the last answer, nil while there is none
 	seen    atomic.Int64                      // the kernel's count, -1 while it is not known
 	lost    atomic.Uint64                     // in this run
@@ -56,7 +56,7 @@ func (k *kernelLoss) run(ctx context.Context) {
 		case now.Sub(looked) > kernelEvery-backlogEvery/2:
 			looked = now
 			k.look()
-		case !k.quiet():
+		case k.backlog.mayFill(k.records(), now):
 			k.lookAtBacklog()
 		}
 	})
@@ -124,7 +124,7 @@ func (p *Plugin) startKernel() (end func()) {
 	if p.opt.In != nil {
 		return func() {} // a stream that is not auditd's
 	}
-	k := &kernelLoss{ask: host.KernelQueue, log: p.log.limited(), report: p.reportKernel, backlog: &p.backlog, quiet: p.isQuiet}
+	k := &kernelLoss{ask: host.KernelQueue, log: p.log.limited(), report: p.reportKernel, backlog: &p.backlog, records: p.received}
 	k.seen.Store(-1)
 	if seen, ok := p.saver.before.Input[kernelSeen]; ok {
 		if p.saver.before.BootID != bootID() {

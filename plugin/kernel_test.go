@@ -33,7 +33,7 @@ func TestKernelLossWhileAuditdWasStopped(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var reported uint64
 			asked := 0
-			k := &kernelLoss{log: zap.NewNop(), backlog: new(backlog), quiet: func() bool { return true }, report: func(n uint32) { reported += uint64(n) }, ordinary: c.ordinary,
+			k := &kernelLoss{log: zap.NewNop(), backlog: new(backlog), records: func() uint64 { return 0 }, report: func(n uint32) { reported += uint64(n) }, ordinary: c.ordinary,
 				ask: func() (host.KernelCounts, error) {
 					if asked++; asked == 1 {
 						return host.KernelCounts{Lost: 140}, nil
