@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,12 +16,18 @@ import (
 // a limit and one that cannot be looked at give none.
 func TestFullBacklogGivesPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		counts, records, rate := host.KernelCounts{Limit: 64, Backlog: 5}, uint64(0), uint64(manyRecords)
-		asked := 0
+		var waiting, limit, asked atomic.Uint32
+		var rate, records atomic.Uint64
+		waiting.Store(5)
+		limit.Store(64)
+		rate.Store(manyRecords)
 		b := new(backlog)
 		k := &kernelLoss{
-			ask: func() (host.KernelCounts, error) { asked++; return counts, nil },
-			log: zap.NewNop(), report: func(uint32) {}, backlog: b, records: func() uint64 { records += rate; return records },
+			ask: func() (host.KernelCounts, error) {
+				asked.Add(1)
+				return host.KernelCounts{Limit: limit.Load(), Backlog: waiting.Load()}, nil
+			},
+			log: zap.NewNop(), report: func(uint32) {}, backlog: b, records: func() uint64 { return records.Add(rate.Load()) },
 		}
 		k.seen.Store(-1)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -32,12 +39,12 @@ func TestFullBacklogGivesPatience(t *testing.T) {
 		if b.patience() != 0 {
 			t.Error("patience with an empty queue")
 		}
-		counts.Backlog = 60
+		waiting.Store(60)
 		pass(backlogEvery)
 		if b.patience() != fullPatience {
 			t.Error("no patience with a full queue")
 		}
-		counts.Backlog = 0
+		waiting.Store(0)
 		pass(fullFor - backlogEvery)
 		if b.patience() != fullPatience {
 			t.Error("no patience shortly after the queue was full")
@@ -46,18 +53,19 @@ func TestFullBacklogGivesPatience(t *testing.T) {
 		if b.patience() != 0 {
 			t.Error("patience long after the queue was full")
 		}
-		counts = host.KernelCounts{Backlog: 1000}
+		waiting.Store(1000)
+		limit.Store(0)
 		pass(backlogEvery)
 		if b.patience() != 0 {
 			t.Error("patience with a queue that has no limit")
 		}
 
-		rate = manyRecords / 2
+		rate.Store(manyRecords / 2)
 		pass(2 * fullFor)
-		asked = 0
+		asked.Store(0)
 		pass(3 * kernelEvery)
-		if asked < 2 || asked > 4 {
-			t.Errorf("asked %d times in %v with few records", asked, 3*kernelEvery)
+		if n := asked.Load(); n < 2 || n > 4 {
+			t.Errorf("asked %d times in %v with few records", n, 3*kernelEvery)
 		}
 	})
 }
