@@ -26,8 +26,8 @@ func TestTopOverTheControlSocket(t *testing.T) {
 		fmt.Fprintf(w, "type=SYSCALL msg=audit(1795296167.053:%d): arch=c000003e syscall=2 success=yes exit=3 items=0 ppid=%d pid=1 auid=1000 uid=0 exe=\"/bin/p%d\" key=\"k\"\n", i+1, ppid, i%4)
 		fmt.Fprintf(w, "type=EOE msg=audit(1795296167.053:%d): \n", i+1)
 	}
-	// Who asks while the reader picks can cost what is picked just then.
-	wait(t, "all is read", func() bool { return p.Report().Input.Records == 80 })
+	// Who asks while the reader picks can cost what is picked just then. Records are picked before they are delivered.
+	wait(t, "all is delivered", func() bool { return p.Report().Consumers[0].Delivered == 80 })
 	var r *top.Report
 	wait(t, "all 80 records are counted", func() bool {
 		var err error
